@@ -1,0 +1,105 @@
+"""Where does an LLM server's queue blow up? Simulated batching under a KV-cache memory limit, beside theory.
+
+>>> import fastq
+>>> spec = fastq.load("spec.toml")
+>>> fastq.theory(spec)                          # closed forms, a row per point
+>>> fastq.simulate(spec, arrival_rate=3.0)      # one point
+>>> fastq.sweep(spec, out="results/")           # the grid, into Parquet files
+>>> fastq.read("results/")                      # a pyarrow.Table of points
+
+Nothing is compiled, and no other package loaded, before one of these is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastq.api import load, read, simulate, sweep, theory
+    from fastq.closed_forms import ClosedForms
+    from fastq.engine.evaluate import PointResult
+    from fastq.engine.sweep import SweepSummary
+    from fastq.errors import (
+        BackendUnavailable,
+        FastqError,
+        InfeasibleError,
+        KernelError,
+        SpecError,
+        StoreError,
+        WorkerError,
+    )
+    from fastq.model.iteration_time import IterationTime, Plane
+    from fastq.model.lengths import LengthLaw
+    from fastq.model.point import Arrivals, Point
+    from fastq.model.replica import Replica
+    from fastq.model.run import Run
+    from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
+    from fastq.model.spec import Spec, parse_spec
+
+__all__ = [
+    "Admission",
+    "Arrivals",
+    "BackendUnavailable",
+    "ClosedForms",
+    "FastqError",
+    "InfeasibleError",
+    "IterationTime",
+    "KernelError",
+    "LengthLaw",
+    "Plane",
+    "Point",
+    "PointResult",
+    "Preemption",
+    "Replica",
+    "Run",
+    "Scheduler",
+    "Spec",
+    "SpecError",
+    "StoreError",
+    "SweepSummary",
+    "TokenConvention",
+    "WorkerError",
+    "load",
+    "parse_spec",
+    "read",
+    "simulate",
+    "sweep",
+    "theory",
+]
+
+_HOMES = {
+    "fastq.api": ("load", "read", "simulate", "sweep", "theory"),
+    "fastq.closed_forms": ("ClosedForms",),
+    "fastq.engine.evaluate": ("PointResult",),
+    "fastq.engine.sweep": ("SweepSummary",),
+    "fastq.errors": (
+        "BackendUnavailable",
+        "FastqError",
+        "InfeasibleError",
+        "KernelError",
+        "SpecError",
+        "StoreError",
+        "WorkerError",
+    ),
+    "fastq.model.iteration_time": ("IterationTime", "Plane"),
+    "fastq.model.lengths": ("LengthLaw",),
+    "fastq.model.point": ("Arrivals", "Point"),
+    "fastq.model.replica": ("Replica",),
+    "fastq.model.run": ("Run",),
+    "fastq.model.scheduler": ("Admission", "Preemption", "Scheduler", "TokenConvention"),
+    "fastq.model.spec": ("Spec", "parse_spec"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'fastq' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

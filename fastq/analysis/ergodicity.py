@@ -1,0 +1,44 @@
+"""Do replications agree in the long run, or does the start decide?
+
+Where a replication's two halves agree with each other far better than replications do with one another, more
+time within a replication does not bring them together: their spread does not shrink with run length.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastq.analysis.replication import Replication
+
+FALSE_ALARM = 1e-5
+"""Chance of calling an ergodic point nonergodic, where halves are independent."""
+
+MIN_RELATIVE_SPREAD = 0.01
+"""Replications closer together than this agree, whatever the test says: exact cycles make it infinitely sharp."""
+
+
+def is_nonergodic(replications: Sequence[Replication]) -> bool:
+    """Whether the throughputs of replications differ by more than the halves of each one do.
+
+    An F test of the variance between replications against that between the halves of one.
+    """
+    first = [r.half_requests / r.half_elapsed_ps for r in replications]
+    second = [(r.requests - r.half_requests) / (r.elapsed_ps - r.half_elapsed_ps) for r in replications]
+    means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+    centre = sum(means) / len(means)
+    if max(means) - min(means) <= MIN_RELATIVE_SPREAD * centre:
+        return False
+    between = 2 * sum((mean - centre) ** 2 for mean in means) / (len(means) - 1)
+    within = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / 2 / len(means)
+    return between > _critical_ratio(len(means)) * within
+
+
+@cache
+def _critical_ratio(replications: int) -> float:
+    from scipy.special import fdtri
+
+    return float(fdtri(replications - 1, replications, 1 - FALSE_ALARM))

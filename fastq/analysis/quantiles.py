@@ -1,0 +1,58 @@
+"""Quantiles from integer histograms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastq.analysis.replication import Distribution
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def merged(distributions: Sequence[Distribution]) -> Distribution:
+    """One distribution of all their values."""
+    bins = distributions[0].bins.copy()
+    for distribution in distributions[1:]:
+        bins += distribution.bins
+    return Distribution(
+        count=sum(d.count for d in distributions),
+        total=sum(d.total for d in distributions),
+        smallest=min(d.smallest for d in distributions),
+        largest=max(d.largest for d in distributions),
+        bins=bins,
+    )
+
+
+def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float) -> float | None:
+    """The smallest value that at least ``share`` of the values don't exceed, to within its bin.
+
+    Parameters
+    ----------
+    distribution
+        At least one value, else the result is ``None``.
+    edges
+        (bins + 1,) lower edge of each bin and the upper edge of the last, in the distribution's unit.
+    share
+        In (0, 1].
+
+    Returns
+    -------
+    float
+        Middle of the bin, never outside the range of the values: exact where all are equal.
+    """
+    if distribution.count == 0:
+        return None
+    rank = int(np.ceil(share * distribution.count))
+    k = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
+    middle = (int(edges[k]) + int(edges[k + 1]) - 1) / 2
+    return min(max(middle, distribution.smallest), distribution.largest)
+
+
+def mean(distribution: Distribution) -> float | None:
+    """Mean of the values; ``None`` without any."""
+    return distribution.total / distribution.count if distribution.count else None

@@ -1,0 +1,93 @@
+"""What a replication yields: integers only, from which every estimate is made on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LATENCIES = ("wait", "ttft", "tpot", "e2e")
+"""The latencies of a request, in the order in which they are shown."""
+
+PS_PER_S = 1_000_000_000_000
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A latency or an iteration time over one window.
+
+    Parameters
+    ----------
+    count, total, smallest, largest
+        Values, their sum and their range, in ``unit`` (ns for latencies, ps for iteration times).
+    bins
+        Counts by bin of the histogram, int64; see :mod:`fastq.engine.bins` for the edges.
+    """
+
+    count: int
+    total: int
+    smallest: int
+    largest: int
+    bins: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """The window of one replication.
+
+    Parameters
+    ----------
+    requests, iterations
+        Completed, and run, inside the window.
+    elapsed_ps, idle_ns
+        Length of the window, and of the idle jumps in it.
+    half_requests, half_elapsed_ps
+        The same of the window's first half, up to the last checkpoint before its end.
+    running_sum, waiting_sum, kv_tokens_sum, blocks_sum
+        Sums over iterations.
+    max_waiting, max_running
+        Largest numbers in the window, and since the start.
+    preemptions, recomputed_tokens
+        In the window.
+    backlog_growth
+        Unfinished requests at the end less those at the start of the window.
+    warmup_requests
+        Completed before the window.
+    iteration_time
+        Distribution of iteration times, ps.
+    latencies
+        By name of :data:`LATENCIES`, ns; empty where the queue is saturated.
+    """
+
+    requests: int
+    iterations: int
+    elapsed_ps: int
+    idle_ns: int
+    half_requests: int
+    half_elapsed_ps: int
+    running_sum: int
+    waiting_sum: int
+    kv_tokens_sum: int
+    blocks_sum: int
+    max_waiting: int
+    max_running: int
+    preemptions: int
+    recomputed_tokens: int
+    backlog_growth: int
+    warmup_requests: int
+    iteration_time: Distribution
+    latencies: dict[str, Distribution]
+
+    @property
+    def throughput_rps(self) -> float:
+        """Completions per second of the window."""
+        return self.requests * PS_PER_S / self.elapsed_ps
+
+    @property
+    def busy_ps(self) -> int:
+        """Time inside iterations."""
+        return self.elapsed_ps - self.idle_ns * 1000

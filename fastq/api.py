@@ -1,0 +1,232 @@
+"""What ``import fastq`` offers: each function loads the parts that it needs when it is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from fastq.engine.evaluate import PointResult
+    from fastq.engine.progress import Progress
+    from fastq.engine.sweep import SweepSummary
+    from fastq.model.spec import Spec
+
+_FORMS = (
+    "theory_rate_rps",
+    "theory_stable_rps",
+    "paper_rate_rps",
+    "binding",
+    "mean_iteration_s",
+    "completions_per_iteration",
+    "mean_running",
+    "mean_kv_tokens",
+    "kv_area_tokens",
+    "kv_area_blocks",
+    "iterations_per_request",
+    "charged_tokens_per_request",
+    "decode_kv_tokens_per_request",
+    "attention_per_request",
+    "mean_prompt_tokens",
+    "mean_output_tokens",
+    "max_kv_tokens",
+    "rejected_share",
+)
+
+
+def load(path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Spec:
+    """Load a spec file, or a grid that comes with fastq.
+
+    Parameters
+    ----------
+    path
+        A TOML file, or the name of a grid.
+    overrides
+        Dotted keys and values as ``--set key=value`` takes them.
+
+    Raises
+    ------
+    SpecError
+        The message names the file, the key, the value and what would be accepted.
+    """
+    import os
+
+    from fastq.model.spec import load_spec
+
+    return load_spec(os.fspath(path), overrides)
+
+
+def theory(spec: Spec) -> pa.Table:
+    """Return the closed forms of every point, without simulation.
+
+    Parameters
+    ----------
+    spec
+        The grid.
+
+    Returns
+    -------
+    pyarrow.Table
+        A row per point: its axes, the fields of :class:`fastq.ClosedForms`, and ``infeasible``, the reason
+        where a point can't run (its other columns are null then).
+    """
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {name: [] for name in theory_columns(spec)}
+    for row in theory_rows(spec):
+        for name, values in columns.items():
+            values.append(row[name])
+    return pa.table({name: pa.array(values, _arrow_type(spec, name)) for name, values in columns.items()})
+
+
+def simulate(
+    spec: Spec,
+    *,
+    point: int = 0,
+    arrival_rate: float | Sequence[float] | None = None,
+    threads: int | None = None,
+    backend: str = "auto",
+) -> PointResult:
+    """Simulate one point.
+
+    Parameters
+    ----------
+    spec
+        The grid.
+    point
+        Index of the point.
+    arrival_rate
+        One or more arrival rates to measure too, requests/s, in place of the spec's.
+    threads
+        Threads to use; by default the CPUs that this process may use.
+    backend
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    PointResult
+        Rows, as dictionaries by column: ``point``, ``replications`` and ``rates``.
+    """
+    from fastq.engine.cpus import usable_cpus
+    from fastq.engine.evaluate import evaluate_point
+
+    if arrival_rate is not None:
+        rates = (arrival_rate,) if isinstance(arrival_rate, int | float) else arrival_rate
+        spec = spec.at_rates(rates)
+    return evaluate_point(spec, point, threads=threads or usable_cpus(), backend=backend)
+
+
+def sweep(
+    spec: Spec,
+    out: str | os.PathLike[str],
+    *,
+    backend: str = "auto",
+    workers: int | None = None,
+    threads: int | None = None,
+    shard: str | None = None,
+    executor: Executor | str | None = None,
+    address: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> SweepSummary:
+    """Run every point of a grid and write the data set; blocks that are finished are not run again.
+
+    Workers are processes that import the caller's main script, so a script calls this under
+    ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    spec
+        The grid.
+    out
+        Directory or ``pyarrow.fs`` URI of the data set.
+    backend
+        ``auto``, ``cpu`` or ``cuda``.
+    workers, threads
+        Worker processes, and threads in each; by default all CPUs that this process may use.
+    shard
+        ``I/N``: only the blocks congruent to I modulo N.
+    executor
+        ``local``, ``dask``, or any ``concurrent.futures.Executor`` that does not fork.
+    address
+        Scheduler of a running Dask cluster, with ``executor="dask"``.
+    progress
+        Called several times a second.
+    """
+    from fastq.engine.sweep import sweep as run_sweep
+
+    return run_sweep(
+        spec,
+        out,
+        backend=backend,
+        workers=workers,
+        threads=threads,
+        shard=shard,
+        executor=executor,
+        address=address,
+        progress=progress,
+    )
+
+
+def read(
+    location: str | os.PathLike[str],
+    table: str = "points",
+    columns: Sequence[str] | None = None,
+    filter: pc.Expression | None = None,
+) -> pa.Table:
+    """Read one table of a data set, finished blocks only, ordered by point.
+
+    Parameters
+    ----------
+    location
+        Directory or ``pyarrow.fs`` URI of the data set.
+    table
+        ``points``, ``replications`` or ``rates``.
+    columns
+        Names of the columns to read; ``None``: all.
+    filter
+        Rows to keep, such as ``pyarrow.compute.field("point") < 100``.
+    """
+    from fastq.store.reader import read as read_table
+
+    return read_table(location, table, columns, filter)
+
+
+def theory_columns(spec: Spec) -> list[str]:
+    """List the columns of :func:`theory`."""
+    return ["point", "case", *(axis.key for axis in spec.axes), *_FORMS, "infeasible"]
+
+
+def theory_rows(spec: Spec, indices: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of :func:`theory` one by one, for all points or some."""
+    from fastq.closed_forms import closed_forms
+    from fastq.model.feasibility import infeasible_reason
+
+    for index in indices if indices is not None else range(len(spec)):
+        point = spec.point(index)
+        reason = infeasible_reason(point)
+        forms = None if reason is not None else closed_forms(point)
+        yield {
+            "point": index,
+            "case": point.case,
+            **point.axes,
+            **{name: getattr(forms, name, None) for name in _FORMS},
+            "infeasible": reason,
+        }
+
+
+def _arrow_type(spec: Spec, name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    kinds = {axis.key: axis.kind for axis in spec.axes} | {
+        "case": "str",
+        "binding": "str",
+        "infeasible": "str",
+    }
+    kinds |= {"point": "int", "max_kv_tokens": "int"}
+    types: dict[str, pa.DataType] = {"int": pa.int64(), "str": pa.string(), "float": pa.float64()}
+    return types[kinds.get(name, "float")]

@@ -1,0 +1,16 @@
+"""What the exit status of a command says."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit status of every command."""
+
+    DONE = 0
+    FAILED = 1
+    BAD_USAGE = 2
+    NOTHING_FEASIBLE = 3
+    INTERRUPTED = 130
+    TERMINATED = 143

@@ -1,0 +1,166 @@
+"""``fastq map``: draw the stability boundary of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fastq.cli.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastq.model.point import Scalar
+    from fastq.plot.selection import Selection
+    from fastq.store.manifest import Manifest
+
+_COLUMNS = (
+    "service_rate_rps",
+    "service_rate_low_rps",
+    "service_rate_high_rps",
+    "theory_rate_rps",
+    "theory_stable_rps",
+    "paper_rate_rps",
+    "binding",
+    "status",
+)
+_EPILOG = """\
+The picture has three panels: the simulated boundary (requests/s) with curves of equal rate, those of theory
+dashed; simulated over theory; and what limits it: KV memory, the sequence limit or the token budget. With --x
+alone it has lines with error bars instead. Other axes become rows of panels, or are held by --where.
+
+examples:
+  fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
+  fastq map results --x replica.kv_capacity_tokens --where replica.max_num_seqs=256 -o lines.pdf"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "map",
+        help="draw the stability boundary of a data set",
+        description="Draw the stability boundary of a data set, theory beside simulation.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dir", metavar="DIR", help="directory or URI that 'fastq sweep --out' wrote")
+    parser.add_argument(
+        "--x", metavar="AXIS", help="axis to the right (may be left out where there is only one)"
+    )
+    parser.add_argument("--y", metavar="AXIS", help="axis upwards; without it, lines along --x")
+    parser.add_argument(
+        "--where",
+        metavar="AXIS=VALUE",
+        action="append",
+        default=[],
+        type=_held,
+        help="hold another axis at one value; may be given several times",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="picture: .png, .svg or .pdf")
+    parser.add_argument(
+        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw the picture."""
+    from fastq.plot import style
+    from fastq.plot.boundary_lines import draw_boundary_lines
+    from fastq.plot.boundary_map import draw_boundary_map
+    from fastq.plot.selection import select
+    from fastq.store.location import open_location
+    from fastq.store.manifest import require_manifest
+
+    path, size = style.check_ending(args.output), style.SIZES[args.size]
+    manifest = require_manifest(open_location(args.dir))
+    table = _read(args.dir, manifest)
+    axes = _axes(manifest, table)
+    x = args.x or _only_axis(axes, args.dir)
+    selection = select(table, axes, x=x, y=args.y, where=dict(args.where), source=args.dir)
+    draw = draw_boundary_lines if len(selection.y.values) == 1 else draw_boundary_map
+    title = manifest.title or args.dir
+    note = _note(manifest, selection)
+    style.save(draw(selection, title=title, note=note, size=size), path, size=size)
+    sys.stdout.write(f"{path}\n")
+    return ExitStatus.DONE
+
+
+def _held(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip() and value.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not AXIS=VALUE, as in replica.max_num_seqs=256")
+    return key.strip(), value.strip()
+
+
+def _only_axis(axes: dict[str, list[Scalar]], directory: str) -> str:
+    from fastq.errors import SpecError
+
+    keys = [key for key, values in axes.items() if len(values) > 1]
+    if len(keys) == 1:
+        return keys[0]
+    if not keys:
+        raise SpecError(
+            "this data set has no axis to draw along; 'fastq simulate' shows a single configuration",
+            source=directory,
+        )
+    raise SpecError(f"is missing; this data set has the axes {', '.join(keys)}", source=directory, key="--x")
+
+
+def _read(directory: str, manifest: Manifest) -> pa.Table:
+    from fastq.errors import StoreError
+    from fastq.store.reader import read
+
+    keys = [axis.key for axis in manifest.axes]
+    table = read(
+        directory, columns=list(dict.fromkeys((*(["case"] * bool(_cases(manifest))), *keys, *_COLUMNS)))
+    )
+    if table.num_rows == 0:
+        raise StoreError(
+            f"{directory} holds no finished block yet; 'fastq status {directory}' says how far it is."
+        )
+    return table
+
+
+def _cases(manifest: Manifest) -> list[str]:
+    return list(manifest.document["cases"])
+
+
+def _axes(manifest: Manifest, table: pa.Table) -> dict[str, list[Scalar]]:
+    """Return all values of each axis, of points that are not finished too where the manifest tells them."""
+    cases = _cases(manifest)
+    axes: dict[str, list[Scalar]] = {"case": list(cases)} if cases else {}
+    for axis in manifest.document["canonical"]["axes"]:
+        key, every = axis["key"], axis["values"]
+        found = table.column(key).unique().to_pylist()
+        axes[key] = every if _holds(every, found) else found
+    return axes
+
+
+def _holds(every: list[Any], found: list[Scalar]) -> bool:
+    """Whether the manifest tells the values of an axis as the tables show them, and not what they stand for."""
+    return not any(isinstance(value, dict | list) for value in every) and set(found) <= set(every)
+
+
+def _note(manifest: Manifest, selection: Selection) -> str:
+    """Say below the picture what was run, how much of it, and how sharp it is."""
+    import numpy as np
+
+    run, rows, chosen = manifest.document["canonical"]["run"], selection.rows, selection.chosen
+    points = f"{len(rows):,} points"
+    if selection.table.num_rows < manifest.points:
+        points += f" ({selection.table.num_rows:,} of {manifest.points:,} finished)"
+    skipped = sum(int((selection.words("status", facet) == "skipped").sum()) for facet in selection.facets)
+    if skipped:
+        points += f", {skipped:,} can't run"
+    rate, low, high = (selection.numbers(f"service_rate{end}_rps", rows) for end in ("", "_low", "_high"))
+    half_widths = (high - low) / (2 * rate)
+    half_widths = half_widths[np.isfinite(half_widths)]
+    sharp = f"; 95% interval ±{np.median(half_widths):.2%} (median)" if len(half_widths) else ""
+    until = "" if run["precision"] is None else f", longer until ±{run['precision']:.3g}"
+    lines = [
+        f"Saturated throughput: {run['replications']:,} replications of {run['requests']:,} requests{until}, "
+        f"seed {run['seed']}; {points}{sharp}."
+    ]
+    return "\n".join(([f"{chosen[0].upper()}{chosen[1:]}."] if chosen else []) + lines)

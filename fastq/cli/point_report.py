@@ -1,0 +1,134 @@
+"""The readable report of ``fastq simulate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastq.cli.text_table import indent, number, render, scalar, seconds
+
+if TYPE_CHECKING:
+    from fastq.closed_forms import ClosedForms
+    from fastq.engine.evaluate import PointResult
+    from fastq.model.spec import Spec
+
+_LATENCIES = {"wait_s": "wait", "ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
+_STATISTICS = ("mean", "p50", "p90", "p99")
+_LATENCY_NOTE = (
+    "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last"
+)
+
+
+def report(spec: Spec, index: int, result: PointResult, elapsed_s: float) -> str:
+    """Return settings, closed form beside simulation, and rates, as aligned text."""
+    from fastq.closed_forms import closed_forms
+
+    point = spec.point(index)
+    row = result.point
+    text = f"{spec.title or spec.source}\npoint {index} of {len(spec):,}"
+    named = ([f"case = {point.case}"] if point.case is not None else []) + [
+        f"{key} = {scalar(value)}" for key, value in point.axes.items() if key != "case"
+    ]
+    text += (f": {', '.join(named)}" if named else "") + "\n"
+    if len(spec) > 1 and index == 0:
+        text += f"(--point N shows another, N up to {len(spec) - 1:,})\n"
+    text += "\nSettings\n" + indent(_settings(spec, index))
+    if row["status"] == "skipped":
+        return text + f"\nCan't run: {row['skip_reason']}.\n"
+    text += "\nBoundary\n" + indent(_boundary(row))
+    text += "\nAt saturation\n" + indent(_saturation(row, closed_forms(point)))
+    text += f"\n{_effort(row, result, elapsed_s)}\n"
+    if result.rates:
+        text += "\nArrival rates\n" + indent(_verdicts(result.rates))
+        text += "\nLatencies\n" + indent(_latencies(result.rates) + _LATENCY_NOTE)
+    return text
+
+
+def _settings(spec: Spec, index: int) -> str:
+    rows = [(setting.key, setting.value_text, setting.origin) for setting in spec.resolved(index)]
+    return render(rows, header=("key", "value", "from"), left=(0, 1, 2))
+
+
+def _boundary(row: dict[str, Any]) -> str:
+    theory, rate = row["theory_rate_rps"], row["service_rate_rps"]
+    interval = f"{number(row['service_rate_low_rps'])} to {number(row['service_rate_high_rps'])}"
+    rows = [
+        ("simulated (infinite backlog)", number(rate), interval, number(rate / theory)),
+        ("theory, self-consistent", number(theory), "", "1"),
+        (
+            "theory, proved stable below",
+            number(row["theory_stable_rps"]),
+            "",
+            _share(row["theory_stable_rps"], theory),
+        ),
+        ("theory, KV memory alone", number(row["paper_rate_rps"]), "", _share(row["paper_rate_rps"], theory)),
+    ]
+    return render(rows, header=("", "requests/s", "95% interval", "/ theory"))
+
+
+def _saturation(row: dict[str, Any], forms: ClosedForms) -> str:
+    rows = [
+        ("limited by", forms.binding, ""),
+        ("mean iteration time", seconds(forms.mean_iteration_s), seconds(row["mean_iteration_s"])),
+        ("median iteration time", "", seconds(row["median_iteration_s"])),
+        ("running requests", number(forms.mean_running), number(row["mean_running"])),
+        ("KV tokens in use", number(forms.mean_kv_tokens), number(row["mean_kv_tokens"])),
+        ("preemptions per request", "", number(row["preemptions_per_request"], 3)),
+        ("recomputed tokens per request", "", number(row["recomputed_tokens_per_request"], 3)),
+        ("rejected requests", f"{forms.rejected_share:.2%}", ""),
+    ]
+    return render(rows, header=("", "theory", "simulated"))
+
+
+def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
+    saturated = sum(each["arrival_rate_rps"] is None for each in result.replications)
+    requests = result.simulated_requests
+    return (
+        f"status {row['status']}: {saturated} replications under a backlog"
+        + (f" and {len(result.replications) - saturated} at given rates" if result.rates else "")
+        + f", {requests:,} requests in {seconds(elapsed_s)}"
+    )
+
+
+def _verdicts(rates: list[dict[str, Any]]) -> str:
+    header = (
+        "requests/s",
+        "load",
+        "verdict",
+        "throughput",
+        "queue growth/s",
+        "95% interval",
+        "mean waiting",
+        "most waiting",
+    )
+    rows = [
+        (
+            number(rate["arrival_rate_rps"]),
+            number(rate["load"], 3),
+            str(rate["verdict"]),
+            number(rate["throughput_rps"]),
+            number(rate["backlog_slope_rps"], 3),
+            f"{number(rate['backlog_slope_rps_low'], 3)} to {number(rate['backlog_slope_rps_high'], 3)}",
+            number(rate["mean_waiting"], 3),
+            number(rate["max_waiting"]),
+        )
+        for rate in rates
+    ]
+    return render(rows, header=header, left=(2,))
+
+
+def _latencies(rates: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            number(rate["arrival_rate_rps"]) if position == 0 else "",
+            name,
+            *(seconds(rate[f"{column}_{statistic}"]) for statistic in _STATISTICS),
+        )
+        for rate in rates
+        for position, (column, name) in enumerate(_LATENCIES.items())
+    ]
+    header = ("requests/s", "", "mean", "median", "90%", "99%")
+    return render(rows, header=header, left=(1,))
+
+
+def _share(value: float | None, theory: float) -> str:
+    return "-" if value is None else number(value / theory)

@@ -1,0 +1,162 @@
+"""Files of ``fastq simulate`` that hold whole runs: a row per request, or the state over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastq.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+    from fastq.engine.evaluate import PointResult
+    from fastq.engine.record import Recording
+    from fastq.model.point import Point
+    from fastq.model.spec import Spec
+
+_PARQUET = ".parquet"
+_REPLICATION = 0
+_UNITS = {"_s": "s", "_tokens": "tokens", "_rps": "requests/s"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRate:
+    """One recorded run.
+
+    Parameters
+    ----------
+    arrival_rate_rps
+        Requests/s; ``None``: an infinite backlog.
+    recording
+        Its requests and iterations.
+    """
+
+    arrival_rate_rps: float | None
+    recording: Recording
+
+
+def check_timeline(path: str | None) -> Path | None:
+    """Refuse a name that says neither Parquet nor a picture, before anything is run."""
+    from fastq.plot.style import ENDINGS
+
+    if path is None or Path(path).suffix.lower() in (_PARQUET, *ENDINGS):
+        return _in_a_directory(path, "--timeline")
+    raise SpecError(
+        f"the name must end in {_PARQUET} (the numbers) or one of {', '.join(ENDINGS)} (a picture)",
+        key="--timeline",
+        value=path,
+    )
+
+
+def check_parquet(path: str | None, option: str) -> Path | None:
+    """Refuse a name that does not say Parquet, before anything is run."""
+    if path is None or Path(path).suffix.lower() == _PARQUET:
+        return _in_a_directory(path, option)
+    raise SpecError(f"the name must end in {_PARQUET}", key=option, value=path)
+
+
+def record_rates(spec: Spec, index: int) -> list[RecordedRate]:
+    """Record one replication of a point at each of its rates; under an infinite backlog where it has none."""
+    from fastq.closed_forms import closed_forms
+    from fastq.engine.evaluate import arrival_rates
+    from fastq.engine.record import record
+
+    point = spec.point(index)
+    rates: Sequence[float | None] = [None]
+    if "rates" in spec.run.measure:
+        rates = [rate_rps for rate_rps, _ in arrival_rates(point, closed_forms(point))]
+    return [
+        RecordedRate(
+            rate_rps,
+            record(
+                point,
+                spec.run,
+                arrival_rate_rps=rate_rps,
+                replication=_REPLICATION,
+                requests=spec.run.requests,
+            ),
+        )
+        for rate_rps in rates
+    ]
+
+
+def write_requests(recorded: Sequence[RecordedRate], path: Path) -> None:
+    """Write a row per finished request: when it came, how long it waited, when it finished."""
+    _write_parquet([(each.arrival_rate_rps, each.recording.requests) for each in recorded], path)
+
+
+def write_timeline(
+    recorded: Sequence[RecordedRate], path: Path, spec: Spec, result: PointResult, size_name: str
+) -> None:
+    """Write the state of every iteration, as Parquet or as a picture by the ending."""
+    if path.suffix.lower() == _PARQUET:
+        _write_parquet([(each.arrival_rate_rps, each.recording.iterations) for each in recorded], path)
+        return
+    from fastq.cli.text_table import number
+    from fastq.plot import style
+    from fastq.plot.timeline import Curve, draw_timeline
+
+    point = spec.point(int(result.point["point"]))
+    curves = [
+        Curve(
+            "always a backlog"
+            if each.arrival_rate_rps is None
+            else f"{number(each.arrival_rate_rps)} requests/s",
+            each.recording.iterations,
+        )
+        for each in recorded
+    ]
+    size = style.SIZES[size_name]
+    figure = draw_timeline(
+        curves,
+        kv_capacity_tokens=point.replica.kv_capacity_tokens,
+        max_num_seqs=point.replica.max_num_seqs,
+        title=spec.title or spec.source,
+        note=_note(spec, point, result.point),
+        size=size,
+    )
+    style.save(figure, path, size=size)
+
+
+def _note(spec: Spec, point: Point, row: dict[str, Any]) -> str:
+    from fastq.cli.text_table import number
+    from fastq.plot.labels import facet_label
+
+    where = ", ".join(facet_label(key, value) for key, value in point.axes.items())
+    if point.case is not None:
+        where = ", ".join(part for part in (f"case: {point.case}", where) if part)
+    lines = [
+        f"Boundary: {number(row['theory_rate_rps'])} requests/s by theory, "
+        f"{number(row['service_rate_rps'])} simulated "
+        f"({number(row['service_rate_low_rps'])} to {number(row['service_rate_high_rps'])}, 95%).",
+        f"One replication, seed {spec.run.seed}. Bands: lowest to highest value; lines: mean over time.",
+    ]
+    return "\n".join(([f"{where[0].upper()}{where[1:]}."] if where else []) + lines)
+
+
+def _write_parquet(tables: Sequence[tuple[float | None, dict[str, Any]]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    parts = []
+    for rate_rps, columns in tables:
+        rows = len(next(iter(columns.values())))
+        rate = pa.array([rate_rps], pa.float64()).take(pa.array([0] * rows, pa.int64()))
+        parts.append(pa.table({"arrival_rate_rps": rate, **columns}))
+    table: pa.Table = pa.concat_tables(parts)
+    fields = [field.with_metadata({"unit": _unit(field.name)}) for field in table.schema]
+    pq.write_table(table.cast(pa.schema(fields)), path, compression="zstd")
+
+
+def _unit(name: str) -> str:
+    return next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
+
+
+def _in_a_directory(path: str | None, option: str) -> Path | None:
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise SpecError("there is no such directory; make it first", key=option, value=str(Path(path).parent))
+    return None if path is None else Path(path)

@@ -1,0 +1,52 @@
+"""The SPEC argument and ``--set``, which most commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastq.model.spec import Spec
+
+
+def add_spec_argument(parser: argparse.ArgumentParser) -> None:
+    """Add SPEC and ``--set`` to a command."""
+    parser.add_argument(
+        "spec",
+        metavar="SPEC",
+        help="a TOML file, or the name of a grid that comes with fastq (see 'fastq info')",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=_override,
+        help="override a key of the spec, as in --set replica.max_num_seqs=512 or "
+        "--set 'iteration_time.constant=\"40 ms\"'; may be given several times",
+    )
+
+
+def load(args: argparse.Namespace, more: Sequence[tuple[str, str]] = ()) -> Spec:
+    """Load the spec that the arguments name.
+
+    Parameters
+    ----------
+    args
+        Parsed arguments of a command with :func:`add_spec_argument`.
+    more
+        Further overrides, which win over ``--set``.
+    """
+    from fastq.model.spec import load_spec
+
+    spec: Spec = load_spec(args.spec, [*args.set, *more])
+    return spec
+
+
+def _override(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in replica.max_num_seqs=512")
+    return key.strip(), value.strip()

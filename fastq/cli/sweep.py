@@ -1,0 +1,254 @@
+"""``fastq sweep``: run a grid and write its data set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fastq.cli.compile_notice import compile_notice
+from fastq.cli.exit_status import ExitStatus
+from fastq.cli.spec_argument import add_spec_argument, load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fastq.engine.estimate import SweepEstimate
+    from fastq.engine.progress import Progress
+    from fastq.engine.sweep import SweepSummary
+    from fastq.model.spec import Spec
+
+_EPILOG = """\
+a complete example: save this as spec.toml
+
+  title = "Llama-3-8B on one A100"
+
+  [workload]
+  prompt_tokens = { uniform = [10, 1600] }
+  output_tokens = { uniform = [10, 1600] }
+
+  [replica]
+  kv_capacity_tokens = 131_000
+  max_num_batched_tokens = 2048
+
+  [iteration_time]
+  constant = "37.2 ms"
+
+  [grid]
+  "replica.kv_capacity_tokens" = { geometric = [16_000, 512_000, 16] }
+  "workload.output_scale" = { linear = [0.25, 4.0, 8] }
+
+and run
+
+  fastq sweep spec.toml --out results
+  fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
+
+Interrupt it when you like: finished blocks are kept, and the same command goes on from there.
+On several machines that share a disk, give each its --shard 0/4, 1/4, ...
+'fastq help spec' lists every key of a spec."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "sweep",
+        help="run a grid and write its data set (Parquet)",
+        description="Simulate every point of a grid, put the closed form beside each, and write Parquet "
+        "files that pandas, Polars, DuckDB and Arrow open as they are.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_spec_argument(parser)
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="directory or pyarrow.fs URI of the data set (required, except with --dry-run)",
+    )
+    parser.add_argument(
+        "--backend", choices=("auto", "cpu", "cuda"), default="auto", help="what simulates (default: auto)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="worker processes (default: by the usable CPUs)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads in each process (default: by the usable CPUs)"
+    )
+    parser.add_argument("--shard", metavar="I/N", help="only the blocks congruent to I modulo N, I from 0")
+    parser.add_argument(
+        "--executor", choices=("local", "dask"), default="local", help="who runs the workers (default: local)"
+    )
+    parser.add_argument(
+        "--address", metavar="URL", help="scheduler of a running Dask cluster, with --executor dask"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print points, estimated seconds and bytes; write nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the grid, or estimate it."""
+    if args.out is None and not args.dry_run:
+        args.usage_error("the following arguments are required: --out")
+    spec = load(args)
+    options = {"backend": args.backend, "workers": args.workers, "threads": args.threads, "shard": args.shard}
+    if args.dry_run:
+        return _estimate(spec, options, as_json=args.json)
+    summary = _run_sweep(spec, args, options)
+    if not args.quiet:
+        figures = _figures(args.out)
+        sys.stdout.write(
+            _as_json(summary, figures) if args.json else _report(spec, summary, figures, args.out)
+        )
+    return ExitStatus.NOTHING_FEASIBLE if summary.nothing_feasible else ExitStatus.DONE
+
+
+def _run_sweep(spec: Spec, args: argparse.Namespace, options: dict[str, Any]) -> SweepSummary:
+    from fastq.engine.progress import reporter
+    from fastq.engine.sweep import sweep
+
+    report = None if args.quiet else reporter(sys.stderr)
+    with compile_notice() as compiled:
+
+        def progress(state: Progress) -> None:
+            compiled()
+            if report is not None:
+                report(state)
+
+        return sweep(
+            spec, args.out, **options, executor=args.executor, address=args.address, progress=progress
+        )
+
+
+def _estimate(spec: Spec, options: dict[str, Any], *, as_json: bool) -> int:
+    from dataclasses import asdict
+
+    from fastq.engine.estimate import estimate
+
+    found = estimate(spec, **options)
+    sys.stdout.write(json.dumps(asdict(found)) + "\n" if as_json else _estimate_report(found))
+    return ExitStatus.DONE
+
+
+def _estimate_report(found: SweepEstimate) -> str:
+    from fastq.cli.text_table import render, size
+    from fastq.engine.progress import duration_text
+
+    rows = [
+        ("points", f"{found.points:,} in {found.blocks:,} blocks"),
+        ("time", f"about {duration_text(found.seconds)}, from {found.sampled_points} points run just now"),
+        ("on", f"{found.workers} processes of {found.threads} threads"),
+        ("files", f"about {size(found.size_bytes)}"),
+    ]
+    return render(rows, left=(0, 1)) + "Nothing was written.\n"
+
+
+def _figures(out: str) -> dict[str, Any]:
+    """Return what the whole data set says in a few numbers."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from fastq.store.reader import read
+
+    table = read(out, columns=["service_rate_rps", "theory_rate_rps", "binding", "status"])
+    ratio = pc.divide(table.column("service_rate_rps"), table.column("theory_rate_rps")).drop_null()
+    ratios = np.asarray(ratio.cast(pa.float64()).to_numpy())
+    shares = {"smallest": 0.0, "p5": 0.05, "median": 0.5, "p95": 0.95, "largest": 1.0}
+    return {
+        "statuses": _count(table, "status"),
+        "binding": _count(table, "binding"),
+        "simulated_over_theory": (
+            {name: float(np.quantile(ratios, share)) for name, share in shares.items()} if len(ratios) else {}
+        ),
+    }
+
+
+def _count(table: pa.Table, column: str) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(
+        Counter(value for value in table.column(column).to_pylist() if value is not None).most_common()
+    )
+
+
+def _as_json(summary: SweepSummary, figures: dict[str, Any]) -> str:
+    from dataclasses import asdict
+
+    return json.dumps({**asdict(summary), **figures}) + "\n"
+
+
+def _report(spec: Spec, summary: SweepSummary, figures: dict[str, Any], out: str) -> str:
+    from fastq.cli.text_table import render
+    from fastq.engine.progress import duration_text
+    from fastq.plot.labels import BINDING_WORDS
+
+    rows = [
+        (
+            "points",
+            f"{summary.points:,}"
+            + (f", {summary.points_run:,} of them run now" if summary.blocks_kept else ""),
+        )
+    ]
+    if summary.points_run:
+        rate = summary.requests_run / summary.elapsed_s / 1e6
+        rows.append(
+            ("time", f"{duration_text(summary.elapsed_s)} on {summary.workers} x {summary.threads} threads")
+        )
+        rows.append(("requests simulated", f"{summary.requests_run:,} ({rate:.3g} million/s)"))
+    rows.append(("status", _shares(figures["statuses"])))
+    if figures["binding"]:
+        named = {
+            f"{BINDING_WORDS.get(name, name)} ({name})": count for name, count in figures["binding"].items()
+        }
+        rows.append(("limited by", _shares(named)))
+    if ratio := figures["simulated_over_theory"]:
+        rows.append(
+            (
+                "simulated / theory",
+                f"median {ratio['median']:.3f}, middle 90% {ratio['p5']:.3f} to {ratio['p95']:.3f}, "
+                f"all {ratio['smallest']:.3f} to {ratio['largest']:.3f}",
+            )
+        )
+    rows.append(
+        (
+            "data set",
+            f"{summary.out} (points/, replications/{', rates/' if 'rates' in spec.run.measure else ''})",
+        )
+    )
+    text = f"{spec.title or spec.source}\n" + render(rows, left=(0, 1))
+    if not summary.complete:
+        text += f"\nSome blocks are still missing; 'fastq status {shlex.quote(out)}' lists them.\n"
+    if summary.nothing_feasible:
+        return text + "\nNothing was feasible: every point holds a request that never fits in memory.\n"
+    return text + _next_command(spec, out)
+
+
+def _next_command(spec: Spec, out: str) -> str:
+    """Return the command that draws this data set, where it has an axis to draw along."""
+    from fastq.plot.selection import MAX_FACETS
+
+    axes = [(axis.key, axis.values, axis.kind == "str") for axis in spec.axes if len(axis.values) > 1]
+    if len(spec.case_names) > 1:
+        axes.append(("case", spec.case_names, True))
+    axes.sort(key=lambda axis: (axis[2], -len(axis[1])))
+    if not axes:
+        return f"\nNext: fastq.read({out!r}) in Python, or any reader of Parquet.\n"
+    words = ["fastq", "map", out, "--x", axes[0][0]]
+    if len(axes) > 1:
+        words += ["--y", axes[1][0]]
+    facets = 1
+    for key, values, _ in axes[2:]:
+        if facets * len(values) > MAX_FACETS:
+            words += ["--where", f"{key}={'unlimited' if values[0] is None else values[0]}"]
+        else:
+            facets *= len(values)
+    return f"\nNext: {shlex.join([*words, '-o', 'map.png'])}\n"
+
+
+def _shares(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -1,0 +1,163 @@
+"""From a point to the integers that the kernels take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
+from fastq.kernels import _layout as layout
+from fastq.kernels.histogram import BINS
+from fastq.kernels.memory import reciprocal
+from fastq.model.scheduler import Admission, Preemption, TokenConvention
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastq.model.point import Point
+    from fastq.model.run import Run
+
+Integer = TypeVar("Integer", bound=np.integer[Any])
+
+_ADMISSION_CODES = {
+    Admission.CHUNK: layout.ADMIT_CHUNK,
+    Admission.PROMPT: layout.ADMIT_PROMPT,
+    Admission.PEAK: layout.ADMIT_PEAK,
+    Admission.LOOKAHEAD: layout.ADMIT_LOOKAHEAD,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A point as the kernels see it.
+
+    Parameters
+    ----------
+    params
+        (1,) record of :data:`fastq.kernels._layout.PARAMS`, for replication 0 and no arrival rate.
+    tables
+        Length tables, interarrival quantiles and planes.
+    slots
+        Most requests that can be running or preempted at once.
+    wheel
+        Length of the timing wheel, a power of two beyond the longest stay.
+    lookahead
+        Whether admission keeps the profile of future memory.
+    """
+
+    params: NDArray[np.void]
+    tables: layout.Tables
+    slots: int
+    wheel: int
+    lookahead: bool
+
+    def for_replication(self, replication: int, *, arrival_rate_rps: float | None) -> NDArray[np.void]:
+        """Parameters of one replication; without a rate the queue is saturated, and odd replications start aged."""
+        params = self.params.copy()
+        params["replication"] = replication
+        if arrival_rate_rps is not None or replication % 2 == 0:
+            params["aged_requests"] = 0
+        if arrival_rate_rps is not None:
+            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps)
+        return params
+
+    def new_state(self, *, latencies: bool) -> layout.State:
+        """Scratch of one replication that has not started."""
+        slots = self.slots
+        ints = {name: np.empty(slots, np.uint32) for name in ("prefilling", "stack", "fresh", "free")}
+        return layout.State(
+            x=np.zeros(layout.REGISTERS, np.int64),
+            seqs=np.zeros((slots, layout.SEQ_COLUMNS), np.uint32),
+            times=np.zeros((slots, layout.TIME_COLUMNS), np.int64),
+            wheel=np.empty(self.wheel, np.uint32),
+            growth=np.empty(int(self.params["block_size"][0]), np.int32),
+            profile=np.empty(self.wheel if self.lookahead else 1, np.int32),
+            histograms=np.empty((5 if latencies else 1, BINS), np.int64),
+            **ints,
+        )
+
+
+def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
+    """Encode ``point``; ``mean_running`` requests, as theory expects them, start aged where a replication does."""
+    replica, law = point.replica, point.law
+    convention = int(point.scheduler.token_convention is TokenConvention.PAPER)
+    budget = replica.max_num_batched_tokens or layout.UNLIMITED
+    chunk = min(replica.prefill_chunk_tokens, budget)
+    shortest, longest_prompt = int(law.prompt_tokens.min()), int(law.prompt_tokens.max())
+    longest_output = int(law.output_tokens.max())
+    slots = _most_at_once(point, min(chunk, shortest), budget)
+    longest_stay = -(-(longest_prompt + longest_output) // chunk) + longest_output + 2
+    wheel = 1 << longest_stay.bit_length()
+    key = _key(point, run)
+    block_multiplier, block_shift = reciprocal(replica.block_size)
+    params = np.zeros(1, layout.PARAMS)
+    values = {
+        "kv_blocks": replica.kv_blocks,
+        "block_size": replica.block_size,
+        "block_multiplier": block_multiplier,
+        "block_shift": block_shift,
+        "max_num_seqs": replica.max_num_seqs or layout.UNLIMITED,
+        "token_budget": budget,
+        "prefill_chunk": chunk,
+        "watermark_blocks": replica.watermark_blocks,
+        "max_total_tokens": replica.max_model_len or layout.UNLIMITED,
+        "admission": _ADMISSION_CODES[point.scheduler.admission],
+        "restart": int(point.scheduler.preemption is Preemption.RESTART),
+        "paper": convention,
+        "joint": int(law.joint),
+        "aged_requests": max(1, round(mean_running)),
+        "gap_mantissa": 1,
+        "gap_shift": 1,
+        "key_low": key & 0xFFFFFFFF,
+        "key_high": key >> 32,
+        "warmup_requests": layout.NONE if run.warmup_requests is None else run.warmup_requests,
+        "wheel_mask": wheel - 1,
+    }
+    for name, value in values.items():
+        params[name] = value
+    tables = layout.Tables(
+        prompts=_frozen(law.prompt_tokens),
+        outputs=_frozen(law.output_tokens),
+        gaps=_frozen(interarrival_table(point.arrivals.process)),
+        planes=_frozen(np.array(
+            [
+                (p.base_ps, p.prefill_token_ps, p.decode_seq_ps, p.kv_token_ps, p.attention_ps)
+                for p in point.iteration_time.planes
+            ],
+            np.int64,
+        )),
+    )
+    return Encoded(params, tables, slots, wheel, point.scheduler.admission is Admission.LOOKAHEAD)
+
+
+def _frozen(table: NDArray[Integer]) -> NDArray[Integer]:
+    """A read-only view, whatever ``table`` is: numba compiles apart for tables that can be written."""
+    view = np.ascontiguousarray(table).view()
+    view.flags.writeable = False
+    return view
+
+
+def _most_at_once(point: Point, first_chunk: int, budget: int) -> int:
+    """Bound the running requests: each takes a token of the budget and, but for the newest, a whole first chunk."""
+    replica = point.replica
+    in_memory = replica.kv_blocks // -(-first_chunk // replica.block_size) + 1
+    return min(replica.max_num_seqs or layout.UNLIMITED, budget, in_memory)
+
+
+def _key(point: Point, run: Run) -> int:
+    """Key of the generator, 64 bits: the seed, or with independent draws a hash of it and the point's values."""
+    if run.common_random_numbers:
+        return run.seed
+    identity = {
+        "seed": run.seed,
+        "law": point.law.digest,
+        "replica": asdict(point.replica),
+        "iteration_time": asdict(point.iteration_time),
+        "scheduler": asdict(point.scheduler),
+    }
+    text = json.dumps(identity, sort_keys=True)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

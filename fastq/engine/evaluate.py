@@ -1,0 +1,235 @@
+"""Points to rows: closed forms, replications and estimates of one point or of a block of points."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastq.analysis.ergodicity import is_nonergodic
+from fastq.analysis.intervals import Interval, pooled_throughput
+from fastq.closed_forms import closed_forms
+from fastq.engine import rows
+from fastq.engine.backend import Trajectory, choose_backend
+from fastq.engine.blocks import BLOCK_POINTS, BlockTables
+from fastq.engine.encode import encode
+from fastq.errors import InfeasibleError
+from fastq.model.feasibility import infeasible_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fastq.analysis.replication import Replication
+    from fastq.closed_forms import ClosedForms
+    from fastq.engine.blocks import StopFlag
+    from fastq.engine.encode import Encoded
+    from fastq.model.point import Point
+    from fastq.model.run import Run
+    from fastq.model.spec import Spec
+
+Row = dict[str, Any]
+
+WINDOW_PER_RUNNING = 20
+"""A window under this many requests for each one running is marked ``short``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointResult:
+    """The rows of one point.
+
+    Parameters
+    ----------
+    point
+        Its row of the table of points.
+    replications, rates
+        Its rows of the other tables; no ``rates`` without measure ``rates``.
+    """
+
+    point: Row
+    replications: list[Row] = field(default_factory=list)
+    rates: list[Row] = field(default_factory=list)
+
+    @property
+    def simulated_requests(self) -> int:
+        """Requests completed in all windows."""
+        return sum(int(row["requests"]) for row in self.replications)
+
+
+@dataclass(frozen=True, slots=True)
+class Saturated:
+    """What an infinite backlog shows of a point."""
+
+    replications: list[Replication]
+    service_rate: Interval
+    status: str
+
+
+def evaluate_block(
+    spec: Spec,
+    block: int,
+    *,
+    backend: str = "auto",
+    threads: int = 1,
+    stop: StopFlag | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    block_points: int = BLOCK_POINTS,
+) -> BlockTables:
+    """Compute the rows of a block.
+
+    Parameters
+    ----------
+    spec, block
+        The grid, and which ``block_points`` of its points.
+    backend
+        ``auto``, ``cpu`` or ``cuda``.
+    threads
+        Points that are computed at a time.
+    stop
+        When set, :class:`fastq.engine.blocks.BlockStopped` is raised soon.
+    progress
+        Told of (points, requests) since it was last called.
+
+    Raises
+    ------
+    InfeasibleError
+        A point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    BackendUnavailable
+        The backend can't run here.
+    """
+    choose_backend(backend)
+    indices = range(block * block_points, min((block + 1) * block_points, len(spec)))
+    results: dict[int, PointResult] = {}
+
+    def compute(index: int) -> tuple[int, PointResult]:
+        result = evaluate_point(spec, index, stop=stop)
+        if progress is not None:
+            progress(1, result.simulated_requests)
+        return index, result
+
+    if threads == 1:
+        results.update(map(compute, indices))
+    else:
+        by_cost = sorted(indices, key=lambda index: -_relative_cost(spec.point(index)))
+        with ThreadPoolExecutor(threads, thread_name_prefix="fastq") as pool:
+            try:
+                results.update(pool.map(compute, by_cost))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    ordered = [results[index] for index in indices]
+    return BlockTables(
+        points=_columns(result.point for result in ordered),
+        replications=_columns(row for result in ordered for row in result.replications),
+        rates=_columns(row for result in ordered for row in result.rates) if "rates" in spec.run.measure else None,
+    )
+
+
+def evaluate_point(
+    spec: Spec, index: int, *, threads: int = 1, backend: str = "auto", stop: StopFlag | None = None
+) -> PointResult:
+    """Compute the rows of one point, with one thread a replication up to ``threads``.
+
+    Raises
+    ------
+    InfeasibleError
+        The point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    """
+    choose_backend(backend)
+    point, run = spec.point(index), spec.run
+    reason = infeasible_reason(point)
+    if reason is not None:
+        if run.infeasible == "error":
+            raise InfeasibleError(reason, source=spec.source, key="replica.kv_capacity_tokens")
+        return PointResult(rows.skipped_row(point, reason))
+    forms = closed_forms(point)
+    encoded = encode(point, run, mean_running=forms.mean_running)
+    if threads == 1:
+        return _evaluate(point, run, forms, encoded, map, stop)
+    with ThreadPoolExecutor(min(threads, run.replications), thread_name_prefix="fastq") as pool:
+        return _evaluate(point, run, forms, encoded, pool.map, stop)
+
+
+def _evaluate(
+    point: Point,
+    run: Run,
+    forms: ClosedForms,
+    encoded: Encoded,
+    each: Callable[..., Iterable[Replication]],
+    stop: StopFlag | None,
+) -> PointResult:
+    saturated = _saturated(run, encoded, each, stop)
+    replications = [
+        rows.replication_row(point, number, replication, arrival_rate_rps=None, load=None)
+        for number, replication in enumerate(saturated.replications)
+    ]
+    rate_rows = []
+    if "rates" in run.measure:
+        for rate_rps, load in arrival_rates(point, forms):
+            at_rate = list(
+                each(
+                    lambda number, rate_rps=rate_rps: Trajectory(encoded, number, rate_rps).run_to(
+                        run.requests, stop
+                    ),
+                    range(run.replications),
+                )
+            )
+            replications += [
+                rows.replication_row(point, number, replication, arrival_rate_rps=rate_rps, load=load)
+                for number, replication in enumerate(at_rate)
+            ]
+            rate_rows.append(
+                rows.rate_row(
+                    point,
+                    at_rate,
+                    arrival_rate_rps=rate_rps,
+                    load=load,
+                    service_rate=saturated.service_rate,
+                    nonergodic=saturated.status == "nonergodic",
+                )
+            )
+    row = rows.point_row(point, forms, saturated.replications, saturated.service_rate, saturated.status)
+    return PointResult(row, replications, rate_rows)
+
+
+def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:
+    """Every (rate, load) of the point: requests/s, and its share of the theoretical service rate."""
+    if point.arrivals.loads:
+        return [(load * forms.theory_rate_rps, load) for load in point.arrivals.loads]
+    return [(rate, rate / forms.theory_rate_rps) for rate in point.arrivals.rates_rps]
+
+
+def _saturated(
+    run: Run, encoded: Encoded, each: Callable[..., Iterable[Replication]], stop: StopFlag | None
+) -> Saturated:
+    """Run all replications to the same checkpoints, doubling, until the interval is as narrow as asked."""
+    trajectories = [Trajectory(encoded, number) for number in range(run.replications)]
+    requests = run.requests
+    while True:
+        target = requests
+        replications = list(each(lambda trajectory: trajectory.run_to(target, stop), trajectories))  # noqa: B023
+        interval = pooled_throughput(replications)
+        precise = run.precision is None or interval.relative_half_width <= run.precision
+        if precise or requests >= run.max_requests:
+            break
+        requests = min(2 * requests, run.max_requests)
+    if is_nonergodic(replications):
+        throughputs = [replication.throughput_rps for replication in replications]
+        return Saturated(replications, Interval(interval.estimate, min(throughputs), max(throughputs)), "nonergodic")
+    if not precise:
+        return Saturated(replications, interval, "capped")
+    running = max(r.running_sum / r.iterations for r in replications)
+    short = requests < WINDOW_PER_RUNNING * running
+    return Saturated(replications, interval, "short" if short else "ok")
+
+
+def _relative_cost(point: Point) -> float:
+    """Guess the time a point takes, in any unit: iterations a request, and the same again for the request itself."""
+    if infeasible_reason(point) is not None:
+        return 0.0
+    return 1.0 + 1.0 / closed_forms(point).completions_per_iteration
+
+
+def _columns(table: Iterable[Row]) -> dict[str, Sequence[Any]]:
+    listed = list(table)
+    names = listed[0] if listed else {}
+    return {name: [row[name] for row in listed] for name in names}

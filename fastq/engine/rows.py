@@ -1,0 +1,149 @@
+"""The rows of the result tables: the one place where the kernels' integers become the columns' floats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastq.analysis.intervals import mean_interval
+from fastq.analysis.quantiles import mean, merged, quantile
+from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
+from fastq.analysis.verdict import verdict_at
+from fastq.engine.bins import bin_edges
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastq.analysis.intervals import Interval
+    from fastq.analysis.replication import Distribution, Replication
+    from fastq.closed_forms import ClosedForms
+    from fastq.model.point import Point
+
+Row = dict[str, Any]
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+def point_row(
+    point: Point,
+    forms: ClosedForms,
+    replications: Sequence[Replication],
+    service_rate: Interval,
+    status: str,
+) -> Row:
+    """The row of ``point`` in the table of points."""
+    requests = sum(r.requests for r in replications)
+    iterations = sum(r.iterations for r in replications)
+    return {
+        **_identity(point),
+        "service_rate_rps": service_rate.estimate,
+        "service_rate_low_rps": service_rate.low,
+        "service_rate_high_rps": service_rate.high,
+        **theory_columns(forms),
+        "mean_iteration_s": sum(r.busy_ps for r in replications) / iterations / PS_PER_S,
+        "median_iteration_s": _seconds(
+            quantile(merged([r.iteration_time for r in replications]), bin_edges(), 0.5), PS_PER_S
+        ),
+        "mean_running": sum(r.running_sum for r in replications) / iterations,
+        "mean_kv_tokens": sum(r.kv_tokens_sum for r in replications) / iterations,
+        "preemptions_per_request": sum(r.preemptions for r in replications) / requests,
+        "recomputed_tokens_per_request": sum(r.recomputed_tokens for r in replications) / requests,
+        "requests": requests,
+        "iterations": iterations,
+        "status": status,
+        "skip_reason": None,
+    }
+
+
+def theory_columns(forms: ClosedForms) -> Row:
+    """The columns of the closed forms."""
+    return {
+        "theory_rate_rps": forms.theory_rate_rps,
+        "theory_stable_rps": forms.theory_stable_rps,
+        "paper_rate_rps": forms.paper_rate_rps,
+        "binding": forms.binding,
+        "rejected_share": forms.rejected_share,
+    }
+
+
+def skipped_row(point: Point, reason: str) -> Row:
+    """The row of a point that can't be run: nulls, and why."""
+    measured = (
+        "service_rate_rps service_rate_low_rps service_rate_high_rps theory_rate_rps theory_stable_rps "
+        "paper_rate_rps binding rejected_share mean_iteration_s median_iteration_s mean_running mean_kv_tokens "
+        "preemptions_per_request recomputed_tokens_per_request requests iterations"
+    ).split()
+    return {**_identity(point), **dict.fromkeys(measured), "status": "skipped", "skip_reason": reason}
+
+
+def replication_row(
+    point: Point,
+    number: int,
+    replication: Replication,
+    *,
+    arrival_rate_rps: float | None,
+    load: float | None,
+) -> Row:
+    """The row of one replication, saturated where it has no arrival rate."""
+    r = replication
+    saturated = arrival_rate_rps is None
+    return {
+        "point": point.index,
+        "arrival_rate_rps": arrival_rate_rps,
+        "load": load,
+        "replication": number,
+        "throughput_rps": r.throughput_rps,
+        "window_s": r.elapsed_ps / PS_PER_S,
+        "requests": r.requests,
+        "iterations": r.iterations,
+        "mean_iteration_s": r.busy_ps / r.iterations / PS_PER_S,
+        "median_iteration_s": _seconds(quantile(r.iteration_time, bin_edges(), 0.5), PS_PER_S),
+        "mean_running": r.running_sum / r.iterations,
+        "mean_waiting": None if saturated else r.waiting_sum / r.iterations,
+        "mean_kv_tokens": r.kv_tokens_sum / r.iterations,
+        "mean_kv_blocks": r.blocks_sum / r.iterations,
+        "preemptions_per_request": r.preemptions / r.requests,
+        "recomputed_tokens_per_request": r.recomputed_tokens / r.requests,
+        "warmup_requests": r.warmup_requests,
+        "max_running": r.max_running,
+        "backlog_slope_rps": None if saturated else r.backlog_growth * PS_PER_S / r.elapsed_ps,
+    }
+
+
+def rate_row(
+    point: Point,
+    replications: Sequence[Replication],
+    *,
+    arrival_rate_rps: float,
+    load: float,
+    service_rate: Interval,
+    nonergodic: bool,
+) -> Row:
+    """The row of one arrival rate in the table of rates."""
+    elapsed_s = sum(r.elapsed_ps for r in replications) / PS_PER_S
+    slope = mean_interval([r.backlog_growth * PS_PER_S / r.elapsed_ps for r in replications])
+    row = {
+        **_identity(point),
+        "arrival_rate_rps": arrival_rate_rps,
+        "load": load,
+        "throughput_rps": sum(r.requests for r in replications) / elapsed_s,
+        "verdict": str(verdict_at(arrival_rate_rps, service_rate, nonergodic=nonergodic)),
+        "backlog_slope_rps": slope.estimate,
+        "backlog_slope_rps_low": slope.low,
+        "backlog_slope_rps_high": slope.high,
+        "mean_waiting": sum(r.waiting_sum for r in replications) / sum(r.iterations for r in replications),
+        "max_waiting": max(r.max_waiting for r in replications),
+    }
+    for name in LATENCIES:
+        pooled = merged([r.latencies[name] for r in replications])
+        row[f"{name}_s_mean"] = _seconds(mean(pooled), NS_PER_S)
+        for label, share in QUANTILES.items():
+            row[f"{name}_s_{label}"] = _seconds(quantile(pooled, bin_edges(), share), NS_PER_S)
+    return row
+
+
+def _identity(point: Point) -> Row:
+    return {"point": point.index, "case": point.case, **point.axes}
+
+
+def _seconds(value: float | None, units_per_s: int) -> float | None:
+    return None if value is None else value / units_per_s

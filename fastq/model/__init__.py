@@ -1,0 +1,1 @@
+"""Pure, validated data: workloads, replicas, schedulers, grids, and the specs that hold them."""

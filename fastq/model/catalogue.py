@@ -1,0 +1,119 @@
+"""The entries that ship with fastq: workloads, replicas and grids.
+
+``data/workloads/NAME.parquet`` holds equally likely pairs of lengths, ``data/replicas/NAME.toml`` the
+settings of a replica and its iteration time, ``data/grids/NAME.toml`` a spec. Every entry names its source
+and its licence.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastq.errors import SpecError
+from fastq.model.reading import Place, nearest
+from fastq.model.toml_file import read_toml
+from fastq.model.trace import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastq.model.lengths import LengthLaw
+
+_DATA = Path(__file__).resolve().parent.parent / "data"
+_METADATA_KEY = b"fastq"
+_REPLICA_TABLES = ("replica", "iteration_time", "provenance")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload of the catalogue.
+
+    Parameters
+    ----------
+    law
+        Joint law of its lengths, named after the entry.
+    metadata
+        Source, licence and figures, as the file tells them.
+    """
+
+    law: LengthLaw
+    metadata: Mapping[str, object]
+
+
+def workload_names() -> tuple[str, ...]:
+    """List the workloads that ship."""
+    return _names("workloads", ".parquet")
+
+
+def replica_names() -> tuple[str, ...]:
+    """List the replicas that ship."""
+    return _names("replicas", ".toml")
+
+
+def grid_names() -> tuple[str, ...]:
+    """List the grids that ship."""
+    return _names("grids", ".toml")
+
+
+def grid_path(name: str) -> Path:
+    """Return the file of a grid that ships."""
+    return _DATA / "grids" / f"{name}.toml"
+
+
+def load_workload(name: str, place: Place | None = None) -> Workload:
+    """Load a workload of the catalogue; ``place`` is where its name stands, for errors."""
+    return _read_workload(_entry("workloads", ".parquet", name, place or Place("", "workload.catalogue")))
+
+
+@lru_cache(maxsize=16)
+def _read_workload(path: Path) -> Workload:
+    """Read a workload, once in a process: what ships does not change, and a law can't be written to."""
+    return Workload(replace(read_trace(path).law(), name=path.stem), _metadata(path))
+
+
+def load_replica(name: str, place: Place | None = None) -> dict[str, dict[str, object]]:
+    """Load a replica of the catalogue: its tables ``replica``, ``iteration_time`` and ``provenance``."""
+    path = _entry("replicas", ".toml", name, place or Place("", "replica.catalogue"))
+    document = read_toml(path)
+    tables: dict[str, dict[str, object]] = {}
+    for table in _REPLICA_TABLES:
+        entries = document.get(table)
+        if not isinstance(entries, dict):
+            raise SpecError(f"table [{table}] is missing", source=str(path), key=table)
+        tables[table] = entries
+    return tables
+
+
+def replica_path(name: str) -> Path:
+    """Return the file of a replica that ships."""
+    return _DATA / "replicas" / f"{name}.toml"
+
+
+def _names(folder: str, suffix: str) -> tuple[str, ...]:
+    return tuple(
+        sorted(path.stem for path in (_DATA / folder).glob(f"*{suffix}") if not path.name.startswith("."))
+    )
+
+
+def _entry(folder: str, suffix: str, name: str, place: Place) -> Path:
+    names = _names(folder, suffix)
+    if name not in names:
+        meant = nearest(name, names)
+        raise place.error(
+            f"no such entry of the catalogue{meant and f'; did you mean {meant}?'} "
+            f"(there are: {', '.join(names) or 'none'})",
+            name,
+        )
+    return _DATA / folder / f"{name}{suffix}"
+
+
+def _metadata(path: Path) -> Mapping[str, object]:
+    import pyarrow.parquet as pq
+
+    text = (pq.read_metadata(path).metadata or {}).get(_METADATA_KEY, b"{}")
+    metadata = json.loads(text)
+    return metadata if isinstance(metadata, dict) else {}

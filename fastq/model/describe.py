@@ -1,0 +1,135 @@
+"""Every resolved value of a spec as a person reads it, with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastq.model.arrivals import ARRIVAL_KEYS
+from fastq.model.reading import shown_number
+from fastq.model.resolve import resolve
+from fastq.model.run import RUN_KEYS
+from fastq.model.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fastq.model.grid import Axis
+    from fastq.model.resolve import Resolved
+    from fastq.model.spec import Spec
+
+_MAX_SHOWN = 4
+_ABSENT = "none"
+_CHUNK, _BUDGET = "replica.prefill_chunk_tokens", "replica.max_num_batched_tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedKey:
+    """One key of a spec.
+
+    Parameters
+    ----------
+    key
+        Dotted key.
+    value_text
+        Its value; those of different cases or presets are parted by " | ".
+    origin
+        ``spec``, ``--set``, ``grid``, ``case NAME`` or ``cases``, ``preset NAME``, ``catalogue NAME`` or
+        ``default``.
+    """
+
+    key: str
+    value_text: str
+    origin: str
+
+
+def resolved_keys(spec: Spec, index: int | None) -> list[ResolvedKey]:
+    """List every key that has a value: of one point, or of the whole grid."""
+    return [*_settings(spec, index), *_arrivals(spec), *_run(spec)]
+
+
+def _settings(spec: Spec, index: int | None) -> list[ResolvedKey]:
+    axes = {axis.key: axis for axis in spec.axes}
+    layers = spec.given_layers(index)
+    resolved = [resolve(layer) for layer in layers]
+    keys = []
+    for key, setting in SETTINGS.items():
+        if key in axes and index is None:
+            keys.append(ResolvedKey(key, _axis_text(axes[key]), _axis_origin(spec, key)))
+            continue
+        found = [values[key] for values in resolved if key in values]
+        if found:
+            text = _joined(setting.text(each.value) for each in found)
+            if key == _CHUNK and index is None and _BUDGET in axes and found[0].origin == "default":
+                text = _BUDGET
+            origin = _joined(_origin(spec, key, each, index) for each in found)
+            keys.append(ResolvedKey(key, text, origin))
+    return keys
+
+
+def _origin(spec: Spec, key: str, resolved: Resolved, index: int | None) -> str:
+    if resolved.origin != "given":
+        return resolved.origin
+    if any(axis.key == key for axis in spec.axes):
+        return _axis_origin(spec, key)
+    if index is not None:
+        case = spec.case_at(index)
+        if case is not None and key in case.layer:
+            return f"case {case.name}"
+    elif any(key in case.layer for case in spec.cases):
+        return "cases"
+    return spec.origins.get(key, "spec")
+
+
+def _axis_origin(spec: Spec, key: str) -> str:
+    return "--set" if key in spec.origins and spec.origins[key] == "--set" else "grid"
+
+
+def _axis_text(axis: Axis) -> str:
+    texts = [SETTINGS[axis.key].text(value) for value in axis.settings]
+    if len(texts) <= _MAX_SHOWN:
+        return ", ".join(texts)
+    return f"{texts[0]}, {texts[1]}, ..., {texts[-1]} ({len(texts):,} values)"
+
+
+def _joined(texts: Iterable[str]) -> str:
+    different = list(dict.fromkeys(texts))
+    shown = different[:_MAX_SHOWN] + (["..."] if len(different) > _MAX_SHOWN else [])
+    return " | ".join(shown)
+
+
+def _arrivals(spec: Spec) -> list[ResolvedKey]:
+    arrivals = spec.arrivals
+    texts = {
+        "process": arrivals.process,
+        "rate_rps": ", ".join(map(shown_number, arrivals.rates_rps)),
+        "load": ", ".join(map(shown_number, arrivals.loads)),
+    }
+    keys = (
+        ResolvedKey(f"arrivals.{name}", texts[name], spec.origins.get(f"arrivals.{name}", "default"))
+        for name in ARRIVAL_KEYS
+    )
+    return [key for key in keys if key.value_text]
+
+
+def _run(spec: Spec) -> list[ResolvedKey]:
+    run = spec.run
+    texts = {
+        "measure": ", ".join(run.measure),
+        "seed": str(run.seed),
+        "replications": str(run.replications),
+        "requests": str(run.requests),
+        "warmup_requests": (
+            "max(1000, 10 x the largest number running so far)"
+            if run.warmup_requests is None
+            else str(run.warmup_requests)
+        ),
+        "precision": _ABSENT if run.precision is None else shown_number(run.precision),
+        "max_requests": _ABSENT if run.precision is None else str(run.max_requests),
+        "common_random_numbers": str(run.common_random_numbers).lower(),
+        "infeasible": run.infeasible,
+    }
+    return [
+        ResolvedKey(f"run.{name}", texts[name], spec.origins.get(f"run.{name}", "default"))
+        for name in RUN_KEYS
+    ]

@@ -1,0 +1,212 @@
+"""A spec as it was written, taken apart into base layer, axes, cases, run and arrivals; and ``--set``."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastq.errors import SpecError
+from fastq.model.arrivals import ARRIVAL_KEYS
+from fastq.model.reading import Place, nearest_key, read_table, unknown
+from fastq.model.run import RUN_KEYS
+from fastq.model.settings import SECTIONS, SETTINGS, Value, flat_keys, unknown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TABLES = ("title", *SECTIONS, "arrivals", "run", "grid", "cases")
+OVERRIDE = "--set"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written for one key, and where."""
+
+    value: object
+    place: Place
+
+
+@dataclass(slots=True)
+class Document:
+    """A spec as it was written.
+
+    Parameters
+    ----------
+    place
+        The file.
+    title
+        What stands for the title.
+    base
+        Settings of every point that no axis or case changes, by dotted key.
+    grid
+        Axes, by dotted key, the slowest first.
+    cases
+        Entries of the axis of cases; ``None`` without.
+    run, arrivals
+        Their tables.
+    overridden
+        Keys that ``--set`` gave.
+    """
+
+    place: Place
+    title: object
+    base: dict[str, Written]
+    grid: dict[str, Written]
+    cases: Written | None
+    run: dict[str, object]
+    arrivals: dict[str, object]
+    overridden: set[str]
+
+    def section(self, name: str) -> Place:
+        """Return the place of a table, which also tells the overrides that reach into it."""
+        keys = sorted(key for key in self.overridden if key.startswith(f"{name}."))
+        if not keys:
+            return self.place.at(name)
+        return replace(self.place, source=f"{self.place.source} with {OVERRIDE} {', '.join(keys)}", key=name)
+
+
+def take_apart(document: Mapping[str, object], place: Place) -> Document:
+    """Split a document into its tables; keys are checked, values are not read yet."""
+    table = read_table(document, place, "must be a table")
+    for name, value in table.items():
+        if name not in TABLES:
+            meant = nearest_key(name, [*TABLES, *SETTINGS])
+            raise place.at(name or "''").error(unknown(name, TABLES, meant), value)
+    settings = {name: table[name] for name in SECTIONS if name in table}
+    grid = read_table(
+        table.get("grid", {}), place.at("grid"), "must be a table of axes: dotted keys and their values"
+    )
+    _refuse_what_is_no_axis(grid, place.at("grid"))
+    return Document(
+        place=place,
+        title=table.get("title", ""),
+        base={key: Written(value, place.at(key)) for key, value in flat_keys(settings, place, SECTIONS)},
+        grid={
+            key: Written(value, place.at(f"grid.{key}"))
+            for key, value in flat_keys(grid, place.at("grid"), SECTIONS)
+        },
+        cases=Written(table["cases"], place.at("cases")) if "cases" in table else None,
+        run=dict(read_table(table.get("run", {}), place.at("run"), "must be a table")),
+        arrivals=dict(read_table(table.get("arrivals", {}), place.at("arrivals"), "must be a table")),
+        overridden=set(),
+    )
+
+
+def _refuse_what_is_no_axis(grid: Mapping[str, object], place: Place) -> None:
+    for name, value in grid.items():
+        section, _, leaf = name.partition(".")
+        if section == "arrivals":
+            raise place.below(f".{name}").error(
+                "arrival rates and loads never multiply the points of a grid: they are a second "
+                "dimension. Give them as a list in [arrivals], rate_rps = [...] or load = [...]",
+                value,
+            )
+        if section in TABLES and section not in SECTIONS:
+            what = f"{section}.{leaf}" if leaf else section
+            raise place.below(f".{name}").error(
+                f"{what} holds for the whole grid and can't be an axis; give it in its own table", value
+            )
+
+
+def override(document: Document, name: str, text: str) -> None:
+    """Apply ``--set name=text``: the value replaces what the spec, its axes and its cases say of that key."""
+    key = ".".join(part.strip().strip("\"'") for part in name.split("."))
+    place = Place(OVERRIDE, key or "''", Path())
+    value = _parsed(text)
+    section, _, leaf = key.partition(".")
+    if key == "title":
+        document.title = value
+    elif section == "run" and leaf in RUN_KEYS:
+        document.run[leaf] = value
+    elif section == "arrivals" and leaf in ARRIVAL_KEYS:
+        for rival in {"rate_rps", "load"} if leaf in ("rate_rps", "load") else ():
+            document.arrivals.pop(rival, None)
+        document.arrivals[leaf] = value
+    elif section == "grid":
+        axis, values = _nested(leaf, value, place)
+        document.grid[axis] = Written(values, place)
+    else:
+        _override_setting(document, *_nested(key, value, place), place)
+    document.overridden.add(key)
+
+
+def _parsed(text: str) -> object:
+    """Read a value as TOML; what is no TOML is a text without its quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _nested(key: str, value: object, place: Place) -> tuple[str, object]:
+    """Split a key that reaches into a value, as workload.prompt_tokens.uniform does."""
+    parts = key.split(".")
+    setting = ".".join(parts[:2])
+    if setting not in SETTINGS:
+        known = [
+            *SETTINGS,
+            *(f"run.{leaf}" for leaf in RUN_KEYS),
+            *(f"arrivals.{leaf}" for leaf in ARRIVAL_KEYS),
+        ]
+        raise unknown_key(key or "''", value, replace(place, key=""), known)
+    for part in reversed(parts[2:]):
+        value = {part: value}
+    return setting, value
+
+
+def _override_setting(document: Document, key: str, value: object, place: Place) -> None:
+    hidden = {key, *SETTINGS[key].rivals}
+    for rival in SETTINGS[key].rivals:
+        if rival in document.grid:
+            raise place.error(
+                f"can't be set where the grid varies {rival}: set grid.{rival}, or remove that axis", value
+            )
+    if key in document.grid:
+        document.grid[key] = Written([value], place)
+        return
+    for rival in SETTINGS[key].rivals:
+        document.base.pop(rival, None)
+    document.base[key] = Written(value, place)
+    if document.cases is not None:
+        document.cases = Written(_without(document.cases.value, hidden), document.cases.place)
+
+
+def _without(cases: object, hidden: set[str]) -> object:
+    """Remove keys from every case; what is no list of tables stays as it is, for the reader to refuse."""
+    if not isinstance(cases, (list, tuple)):
+        return cases
+    return [_case_without(case, hidden) if isinstance(case, dict) else case for case in cases]
+
+
+def _case_without(case: Mapping[str, object], hidden: set[str]) -> dict[str, object]:
+    kept: dict[str, object] = {}
+    for name, value in case.items():
+        if name in hidden:
+            continue
+        kept[name] = (
+            {leaf: entry for leaf, entry in value.items() if f"{name}.{leaf}" not in hidden}
+            if isinstance(value, dict)
+            else value
+        )
+    return kept
+
+
+def read_base(document: Document) -> dict[str, Value]:
+    """Read the base layer; of keys that say the same in two ways only one may be there."""
+    layer: dict[str, Value] = {}
+    for key, written in document.base.items():
+        for rival in SETTINGS[key].rivals:
+            if rival in layer:
+                raise written.place.error(f"can't be given together with {rival}", written.value)
+        layer[key] = SETTINGS[key].read(written.value, written.place)
+    return layer
+
+
+def read_title(document: Document) -> str:
+    """Read the title."""
+    if isinstance(document.title, str):
+        return document.title
+    raise SpecError("must be a text", source=document.place.source, key="title", value=document.title)

@@ -1,0 +1,79 @@
+"""One resolved configuration: what a simulation or a closed form takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastq.model.iteration_time import IterationTime
+    from fastq.model.lengths import LengthLaw
+    from fastq.model.replica import Replica
+    from fastq.model.scheduler import Scheduler
+
+Scalar = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """A renewal process and the rates to run it at.
+
+    Parameters
+    ----------
+    process
+        ``poisson``.
+    rates_rps
+        Arrival rates, requests/s. Exactly one of the two is given with measure ``rates``. Without that
+        measure either may be given: a simulation of one point runs at them, a sweep has no use for them.
+    loads
+        Arrival rates as shares of the point's ``theory_rate_rps``.
+    """
+
+    process: str = "poisson"
+    rates_rps: tuple[float, ...] = ()
+    loads: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a grid, fully resolved.
+
+    Parameters
+    ----------
+    index
+        Position in the grid, first axis slowest.
+    case
+        Name of the case; ``None`` without cases.
+    axes
+        Value of every grid axis, by dotted key, as a result table shows it (durations in seconds, laws as
+        canonical text, "unlimited" limits as null).
+    law
+        Law of the lengths, scaled.
+    arrivals
+        Process and rates, the same for all points.
+    replica, iteration_time, scheduler
+        The system.
+    """
+
+    index: int
+    case: str | None
+    axes: dict[str, Scalar]
+    law: LengthLaw
+    arrivals: Arrivals
+    replica: Replica
+    iteration_time: IterationTime
+    scheduler: Scheduler
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what decides the point's numbers, whatever its position, names and rates."""
+        scheduler = self.scheduler
+        document = [
+            self.law.digest,
+            self.arrivals.process,
+            astuple(self.replica),
+            [astuple(plane) for plane in self.iteration_time.planes],
+            [scheduler.admission, scheduler.preemption, scheduler.token_convention],
+        ]
+        return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,433 @@
+"""Specs: a system, a grid of its variations, and what to measure; from TOML or from the same tables."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from fastq.errors import SpecError
+from fastq.model import resolve
+from fastq.model.arrivals import read_arrivals
+from fastq.model.canonical import canonical_document, hash_of
+from fastq.model.catalogue import grid_names, grid_path
+from fastq.model.checks import check_combinations, check_rates
+from fastq.model.describe import ResolvedKey, resolved_keys
+from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
+from fastq.model.feasibility import infeasible_parts
+from fastq.model.grid import Axis, Case, check_axes, count_points, read_axis, read_cases
+from fastq.model.law_cache import LawCache
+from fastq.model.point import Arrivals, Point
+from fastq.model.reading import Place, nearest
+from fastq.model.run import MEASURES, RUN_KEYS, Run, read_run
+from fastq.model.settings import SETTINGS, Layer, overlay
+from fastq.model.toml_file import read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+T = TypeVar("T")
+
+_MAX_REMEMBERED = 65_536
+_MAX_REMEMBERED_LAWS = 1024
+
+_LAW_KEYS = frozenset(key for key in SETTINGS if key.startswith("workload."))
+_REPLICA_KEYS = frozenset(key for key in SETTINGS if key.startswith("replica.")) | {"scheduler.preset"}
+_TIME_KEYS = frozenset(key for key in SETTINGS if key.startswith("iteration_time.")) | {"replica.catalogue"}
+_SCHEDULER_KEYS = frozenset(key for key in SETTINGS if key.startswith("scheduler."))
+_FEASIBILITY_KEYS = _LAW_KEYS | {
+    "replica.catalogue",
+    "replica.kv_capacity_tokens",
+    "replica.block_size",
+    "replica.max_model_len",
+    "scheduler.preset",
+    "scheduler.token_convention",
+}
+_MODE_KEYS = frozenset({"scheduler.preset", "replica.catalogue"})
+
+
+class Spec:
+    """A grid of points and what to measure at each; made by :func:`load_spec` or :func:`parse_spec`.
+
+    ``len(spec)`` counts the points; nothing is stored for them, :meth:`point` makes each when it is asked
+    for. A pickled spec carries the tables of its traces and catalogue entries, so that a worker elsewhere
+    needs none of the files.
+
+    Attributes
+    ----------
+    title
+        Title.
+    source
+        File, or other origin, for messages.
+    run
+        How much is simulated.
+    arrivals
+        Process and rates, the same for all points.
+    base
+        Settings that hold for every point, unless a case or an axis says otherwise.
+    cases
+        The axis of cases, the slowest; empty without.
+    axes
+        The axes of the grid, the slowest first.
+    origins
+        Where the keys that were given come from: ``spec`` or ``--set``.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        source: str,
+        run: Run,
+        arrivals: Arrivals,
+        base: Layer,
+        cases: tuple[Case, ...],
+        axes: tuple[Axis, ...],
+        origins: Mapping[str, str],
+    ) -> None:
+        self.title, self.source, self.run, self.arrivals = title, source, run, arrivals
+        self.base, self.cases, self.axes, self.origins = base, cases, axes, origins
+        self._prepare()
+        check_combinations(self)
+        check_rates(run, arrivals, self.place)
+
+    def _prepare(self) -> None:
+        """Set up what is made from the rest."""
+        self.laws = LawCache()
+        self._length = count_points(self.cases, self.axes, self.place)
+        hidden = {key for axis in self.axes for key in (axis.key, *SETTINGS[axis.key].rivals)}
+        layers = [overlay(self.base, case.layer) for case in self.cases] or [dict(self.base)]
+        self.case_layers: tuple[Layer, ...] = tuple(
+            {key: value for key, value in layer.items() if key not in hidden} for layer in layers
+        )
+        place = self.place
+        self._laws = _Part(self, _LAW_KEYS, self.laws.law, _MAX_REMEMBERED_LAWS)
+        self._replicas = _Part(
+            self, _REPLICA_KEYS, lambda values: resolve.replica(values, place), _MAX_REMEMBERED
+        )
+        self._iteration_times = _Part(
+            self, _TIME_KEYS, lambda values: resolve.iteration_time(values, place), _MAX_REMEMBERED
+        )
+        self._schedulers = _Part(self, _SCHEDULER_KEYS, resolve.scheduler, _MAX_REMEMBERED)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a copy elsewhere needs; what can be made from it stays here."""
+        names = ("title", "source", "run", "arrivals", "base", "cases", "axes", "origins")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        """Take over the state of another spec."""
+        self.__dict__.update(state)
+        self._prepare()
+
+    def __repr__(self) -> str:
+        return f"<Spec {self.title or self.source!r}: {self._length:,} points>"
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Point]:
+        return (self.point(index) for index in range(self._length))
+
+    @property
+    def place(self) -> Place:
+        """Where the spec stands, for messages."""
+        return Place(self.source)
+
+    @property
+    def case_names(self) -> tuple[str, ...]:
+        """Names of the cases; empty without."""
+        return tuple(case.name for case in self.cases)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes, cases first where there are any."""
+        return (*((len(self.cases),) if self.cases else ()), *(len(axis.values) for axis in self.axes))
+
+    def positions(self, index: int) -> tuple[int, ...]:
+        """Return the position of a point on the axis of cases, 0 without cases, and on every other axis.
+
+        Raises
+        ------
+        SpecError
+            If the grid has no such point.
+        """
+        if not 0 <= index < self._length:
+            raise SpecError(
+                f"the grid has {self._length:,} points, numbered from 0 to {self._length - 1:,}",
+                source=self.source,
+                key="point",
+                value=index,
+            )
+        positions = []
+        for axis in reversed(self.axes):
+            index, position = divmod(index, len(axis.values))
+            positions.append(position)
+        positions.append(index)
+        positions.reverse()
+        return tuple(positions)
+
+    def point(self, index: int) -> Point:
+        """Make one point."""
+        positions = self.positions(index)
+        return Point(
+            index=index,
+            case=self.cases[positions[0]].name if self.cases else None,
+            axes={
+                axis.key: axis.values[position]
+                for axis, position in zip(self.axes, positions[1:], strict=True)
+            },
+            law=self._laws.at(positions),
+            arrivals=self.arrivals,
+            replica=self._replicas.at(positions),
+            iteration_time=self._iteration_times.at(positions),
+            scheduler=self._schedulers.at(positions),
+        )
+
+    def case_at(self, index: int) -> Case | None:
+        """Return the case of a point; ``None`` without cases."""
+        return self.cases[self.positions(index)[0]] if self.cases else None
+
+    def given_layers(self, index: int | None) -> list[Layer]:
+        """Return what is given at one point, or in every case and under every preset and catalogue entry."""
+        if index is not None:
+            return [self.given(self.positions(index), range(len(self.axes) + 1))]
+        axes = [axis for axis in self.axes if axis.key in _MODE_KEYS]
+        others = {axis.key: axis.settings[0] for axis in self.axes if axis.key not in _MODE_KEYS}
+        return [
+            {**layer, **others, **{axis.key: value for axis, value in zip(axes, values, strict=True)}}
+            for layer in self.case_layers
+            for values in itertools.product(*(axis.settings for axis in axes))
+        ]
+
+    def given(self, positions: Sequence[int], dimensions: Sequence[int]) -> Layer:
+        """Return what is given at a position, as far as some dimensions tell; dimension 0 is the cases."""
+        layer = dict(self.case_layers[positions[0] if 0 in dimensions else 0])
+        for dimension in dimensions:
+            if dimension:
+                axis = self.axes[dimension - 1]
+                layer[axis.key] = axis.settings[positions[dimension]]
+        return layer
+
+    def dimensions(self, keys: frozenset[str]) -> tuple[int, ...]:
+        """Return the dimensions that vary any of some keys; dimension 0 is the cases."""
+        by_case = any(key in keys for case in self.cases for key in case.layer)
+        return (
+            *((0,) if by_case else ()),
+            *(number for number, axis in enumerate(self.axes, start=1) if axis.key in keys),
+        )
+
+    def resolved(self, index: int | None = None) -> list[ResolvedKey]:
+        """List every resolved key with where its value comes from: of the whole grid, or of one point."""
+        return resolved_keys(self, index)
+
+    def canonical(self) -> dict[str, object]:
+        """Describe all that decides the numbers: no title, no file names, no paths."""
+        return canonical_document(self)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of :meth:`canonical` and of the version of the results."""
+        return hash_of(self.canonical())
+
+    def first_infeasible(self) -> tuple[int, str] | None:
+        """Find the first point with a request that can never fit, and say why; ``None`` where there is none.
+
+        Only the axes that matter are walked; and first without the larger capacities, which can't be what
+        fails.
+        """
+        matters = self.dimensions(_FEASIBILITY_KEYS)
+        shape = (len(self.case_layers), *(len(axis.values) for axis in self.axes))
+        walked = [range(length) if number in matters else range(1) for number, length in enumerate(shape)]
+        smallest = list(walked)
+        for number, axis in enumerate(self.axes, start=1):
+            if axis.key == "replica.kv_capacity_tokens":
+                at = axis.settings.index(min(axis.settings, key=lambda value: cast("int", value)))
+                smallest[number] = range(at, at + 1)
+        if all(self._infeasible(positions) is None for positions in itertools.product(*smallest)):
+            return None
+        for positions in itertools.product(*walked):
+            reason = self._infeasible(positions)
+            if reason is not None:
+                return self._index(positions), reason
+        return None
+
+    def _infeasible(self, positions: tuple[int, ...]) -> str | None:
+        return infeasible_parts(
+            self._laws.at(positions), self._replicas.at(positions), self._schedulers.at(positions)
+        )
+
+    def _index(self, positions: tuple[int, ...]) -> int:
+        index = positions[0]
+        for axis, position in zip(self.axes, positions[1:], strict=True):
+            index = index * len(axis.values) + position
+        return index
+
+    def with_run(self, **changes: object) -> Spec:
+        """Return the spec with other settings of the run, as in ``spec.with_run(seed=2, requests=500)``."""
+        return self._with(
+            run=read_run({**_run_table(self), **changes}, self.place.at("run")),
+            keys=[f"run.{key}" for key in changes],
+        )
+
+    def with_arrivals(self, **changes: object) -> Spec:
+        """Return the spec with other arrivals, as in ``spec.with_arrivals(rate_rps=[1.0, 3.0])``."""
+        table: dict[str, object] = {"process": self.arrivals.process, **changes}
+        if not {"rate_rps", "load"} & set(changes):
+            table |= {"rate_rps": self.arrivals.rates_rps} if self.arrivals.rates_rps else {}
+            table |= {"load": self.arrivals.loads} if self.arrivals.loads else {}
+        return self._with(
+            arrivals=read_arrivals(table, self.place.at("arrivals")),
+            keys=[f"arrivals.{key}" for key in changes],
+        )
+
+    def at_rates(self, rates_rps: Sequence[float]) -> Spec:
+        """Return the spec that measures some arrival rates, requests/s, too, in place of its own."""
+        measure = tuple(name for name in MEASURES if name in (*self.run.measure, "rates"))
+        return self._with(
+            run=replace(self.run, measure=measure),
+            arrivals=read_arrivals(
+                {"process": self.arrivals.process, "rate_rps": rates_rps}, self.place.at("arrivals")
+            ),
+            keys=["run.measure", "arrivals.rate_rps"],
+        )
+
+    def _with(self, *, keys: Sequence[str], run: Run | None = None, arrivals: Arrivals | None = None) -> Spec:
+        return Spec(
+            title=self.title,
+            source=self.source,
+            run=run or self.run,
+            arrivals=arrivals or self.arrivals,
+            base=self.base,
+            cases=self.cases,
+            axes=self.axes,
+            origins={**self.origins, **dict.fromkeys(keys, OVERRIDE)},
+        )
+
+
+def _run_table(spec: Spec) -> dict[str, object]:
+    """Return the run as it would be written, without what follows from the rest."""
+    table: dict[str, object] = {name: getattr(spec.run, name) for name in RUN_KEYS}
+    if spec.origins.get("run.max_requests") is None:
+        del table["max_requests"]
+    return {name: value for name, value in table.items() if value is not None}
+
+
+class _Part(Generic[T]):
+    """One part of the points, made once for each combination of the axes that it depends on."""
+
+    def __init__(self, spec: Spec, keys: frozenset[str], make: Callable[[Layer], T], most: int) -> None:
+        self._given, self._dimensions = spec.given, spec.dimensions(keys)
+        self._make, self._most = make, most
+        self._made: dict[tuple[int, ...], T] = {}
+
+    def at(self, positions: tuple[int, ...]) -> T:
+        """Return the part of the point at a position."""
+        key = tuple([positions[dimension] for dimension in self._dimensions])
+        part = self._made.get(key)
+        if part is None:
+            part = self._make(resolve.settled(self._given(positions, self._dimensions)))
+            if len(self._made) >= self._most:
+                self._made.clear()
+            self._made[key] = part
+        return part
+
+
+def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Spec:
+    """Load a spec from a TOML file, or a grid that ships with fastq by its name.
+
+    Parameters
+    ----------
+    path_or_name
+        Path of the file; a bare name that is no file is looked up among the grids that ship.
+    overrides
+        Pairs (key, value as text) that take the place of what the spec says, as ``--set key=value`` gives
+        them. Paths of traces in them are relative to the current directory.
+
+    Raises
+    ------
+    SpecError
+        If anything in it can't be used.
+    """
+    name = os.fspath(path_or_name)
+    path, source = _locate(name)
+    return parse_spec(read_toml(path), source=source, directory=path.parent, overrides=overrides)
+
+
+def _locate(name: str) -> tuple[Path, str]:
+    path = Path(name)
+    is_bare = path.name == name and not path.suffix and name != ""
+    if not is_bare or _exists(path):
+        return path, name
+    names = grid_names()
+    if name in names:
+        return grid_path(name), f"grid {name}"
+    meant = nearest(name, names)
+    raise SpecError(
+        f"no such file, nor a grid that ships with fastq{meant and f'; did you mean {meant}?'} "
+        f"(there are: {', '.join(names) or 'none'})",
+        source=name,
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def parse_spec(
+    document: Mapping[str, object],
+    *,
+    source: str = "spec",
+    directory: Path | None = None,
+    overrides: Sequence[tuple[str, str]] = (),
+) -> Spec:
+    """Make a spec of tables, as TOML holds them.
+
+    Parameters
+    ----------
+    document
+        Tables ``workload``, ``arrivals``, ``replica``, ``iteration_time``, ``scheduler``, ``run``, ``grid``,
+        ``cases`` and ``title``.
+    source
+        What messages call it.
+    directory
+        Where relative paths of traces start; the current directory by default.
+    overrides
+        Pairs (key, value as text) that take the place of what the document says.
+
+    Raises
+    ------
+    SpecError
+        If anything in it can't be used.
+    """
+    written = take_apart(document, Place(source, "", directory or Path()))
+    for name, text in overrides:
+        override(written, name, text)
+    axes = tuple(read_axis(SETTINGS[key], axis.value, axis.place) for key, axis in written.grid.items())
+    check_axes(axes, written.place)
+    return Spec(
+        title=read_title(written),
+        source=source,
+        run=read_run(written.run, written.section("run")),
+        arrivals=read_arrivals(written.arrivals, written.section("arrivals")),
+        base=read_base(written),
+        cases=read_cases(written.cases.value, written.cases.place, axes) if written.cases else (),
+        axes=axes,
+        origins=_origins(written),
+    )
+
+
+def _origins(written: Document) -> dict[str, str]:
+    given = [
+        *written.base,
+        *(f"run.{name}" for name in written.run),
+        *(f"arrivals.{name}" for name in written.arrivals),
+    ]
+    overridden = {".".join(key.removeprefix("grid.").split(".")[:2]) for key in written.overridden}
+    return {**dict.fromkeys(given, "spec"), **dict.fromkeys(overridden, OVERRIDE)}

@@ -1,0 +1,1 @@
+"""Pictures: the boundary map, lines along one axis, and queues over time."""

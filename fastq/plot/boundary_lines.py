@@ -1,0 +1,212 @@
+"""The stability boundary along one axis: simulated rate beside theory, what binds, and their ratio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastq.plot import cells, style
+from fastq.plot.boundary_map import BINDING_LOOK
+from fastq.plot.caption import Caption
+from fastq.plot.labels import BINDING_WORDS, tick_label
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from fastq.plot.selection import Facet, Selection
+    from fastq.plot.style import Size
+
+_MOST_COLUMNS = 3
+_KEY_COLUMNS = 3
+_HEIGHTS_EM = (16.0, 1.5, 7.0)
+_LOG_RATE_SPAN = 8.0
+_SIMULATED = style.OKABE_ITO["blue"]
+_THEORIES = (
+    ("theory_rate_rps", "theory", style.OKABE_ITO["vermilion"], style.LINE_STYLES[1]),
+    ("theory_stable_rps", "proved stable below", style.OKABE_ITO["green"], style.LINE_STYLES[2]),
+    ("paper_rate_rps", "theory, KV memory alone", style.FAINT, style.LINE_STYLES[3]),
+)
+"""Column, name, colour and dashes of each closed form."""
+
+
+def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Size) -> Figure:
+    """Draw, for each facet, the rates, a strip that says what binds, and simulated over theory.
+
+    Parameters
+    ----------
+    selection
+        What to draw; its y axis has one value.
+    title
+        Title of the picture.
+    note
+        Lines below it: what was run.
+    size
+        Width and letters.
+
+    Returns
+    -------
+    Figure
+        Free of any global state of matplotlib; :func:`fastq.plot.style.save` writes it.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with style.pen(size):
+        columns = min(_MOST_COLUMNS, len(selection.facets))
+        rows = -(-len(selection.facets) // columns)
+        em = size.font_pt / 72
+        caption = Caption(title, note, size)
+        key = _key(selection, size)
+        heights = [*_HEIGHTS_EM * rows, 1.6 * -(-len(key) // _KEY_COLUMNS)]
+        around_em = 5 * rows + caption.height_em + 1.5
+        engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
+        figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
+        grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
+        share: tuple[Axes, Axes] | tuple[None, None] = (None, None)
+        for number, facet in enumerate(selection.facets):
+            row, column = divmod(number, columns)
+            rates = figure.add_subplot(grid[3 * row, column], sharey=share[0])
+            strip = figure.add_subplot(grid[3 * row + 1, column])
+            ratio = figure.add_subplot(grid[3 * row + 2, column], sharey=share[1])
+            share = (rates, ratio)
+            _draw_rates(rates, selection, facet, size)
+            _draw_strip(strip, selection, facet, size.width_em / columns)
+            _draw_ratio(ratio, selection, facet, size)
+            rates.set_title(facet.label)
+            for axes in (rates, strip, ratio):
+                selection.x.dress(axes, "x", labelled=axes is ratio, room_em=size.width_em / columns - 6)
+                axes.tick_params(labelleft=column == 0)
+            if column == 0:
+                rates.set_ylabel("Boundary (requests/s)")
+                ratio.set_ylabel("Simulated\n÷ theory")
+        foot = figure.add_subplot(grid[-1, :])
+        foot.axis("off")
+        foot.legend(
+            *zip(*key, strict=True),
+            loc="upper left",
+            borderaxespad=0,
+            borderpad=0,
+            ncols=_KEY_COLUMNS,
+            handlelength=2.6,
+            handleheight=1.1,
+            columnspacing=1.8,
+        ).set_in_layout(False)
+        caption.write(figure)
+    return figure
+
+
+def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    x = selection.x.positions
+    joined = selection.x.numeric
+    for column, _, colour, dashes in _THEORIES:
+        y = _along(selection, facet, column)
+        if joined:
+            axes.plot(x, y, color=colour, linestyle=dashes)
+        else:
+            axes.plot(
+                x,
+                y,
+                color=colour,
+                linestyle="",
+                marker="_",
+                markersize=12 * size.scale,
+                markeredgewidth=1.3 * size.scale,
+            )
+    rate, low, high = (_along(selection, facet, f"service_rate{end}_rps") for end in ("", "_low", "_high"))
+    _with_error_bars(axes, x, rate, low, high, size, joined=joined)
+    shown = [selection.numbers(name, selection.rows) for name in ("service_rate_high_rps", "theory_rate_rps")]
+    values = np.concatenate(shown)
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values) and values.max() / values.min() > _LOG_RATE_SPAN:
+        axes.set_yscale("log")
+        axes.set_ylim(values.min() / 1.3, 2 * values.max())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif len(values):
+        axes.set_ylim(0, 1.3 * values.max())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+
+
+def _draw_ratio(axes: Axes, selection: Selection, facet: Facet, size: Size) -> None:
+    theory = _along(selection, facet, "theory_rate_rps")
+    rate, low, high = (
+        _along(selection, facet, f"service_rate{end}_rps") / theory for end in ("", "_low", "_high")
+    )
+    axes.axhline(1, color=_THEORIES[0][2], linestyle=_THEORIES[0][3])
+    _with_error_bars(axes, selection.x.positions, rate, low, high, size, joined=selection.x.numeric)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+
+
+def _draw_strip(axes: Axes, selection: Selection, facet: Facet, room_em: float) -> None:
+    """Show what binds at each value, as a band of colour, hatching and words."""
+    axes.set_ylim(float(selection.y.edges[0]), float(selection.y.edges[-1]))
+    axes.set_yticks([])
+    axes.spines[:].set_visible(True)
+    binding = selection.words("binding", facet)
+    skipped = np.asarray(selection.words("status", facet) == "skipped")
+    binding[skipped] = ""
+    for name, (face, hatch) in BINDING_LOOK.items():
+        cells.fill_cells(axes, selection, binding == name, face, hatch)
+        cells.name_region(
+            axes, selection, binding == name, BINDING_WORDS[name], (room_em - 5, _HEIGHTS_EM[1])
+        )
+    cells.fill_cells(axes, selection, skipped, style.SKIPPED_FACE, style.SKIPPED_HATCH)
+
+
+def _with_error_bars(
+    axes: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    size: Size,
+    *,
+    joined: bool,
+) -> None:
+    axes.errorbar(
+        x,
+        y,
+        yerr=np.abs(np.vstack((y - low, high - y))),
+        color=_SIMULATED,
+        marker="o",
+        linestyle="-" if joined else "",
+        elinewidth=0.9 * size.scale,
+        capsize=1.6 * size.scale,
+        capthick=0.9 * size.scale,
+        zorder=3,
+    )
+
+
+def _along(selection: Selection, facet: Facet, column: str) -> NDArray[np.float64]:
+    """Return a column at each value of the x axis, NaN where missing."""
+    return np.asarray(selection.grid(column, facet)[0])
+
+
+def _key(selection: Selection, size: Size) -> list[tuple[Artist, str]]:
+    from matplotlib.lines import Line2D
+
+    key: list[tuple[Artist, str]] = [
+        (Line2D([], [], color=_SIMULATED, marker="o"), "simulated, 95% interval"),
+        *(
+            (Line2D([], [], color=colour, linestyle=dashes), words)
+            for column, words, colour, dashes in _THEORIES
+            if np.isfinite(selection.numbers(column, selection.rows)).any()
+        ),
+    ]
+    held = {str(kind) for facet in selection.facets for kind in selection.words("binding", facet).ravel()}
+    key.extend(
+        (cells.swatch(face, hatch, size), f"limited by {BINDING_WORDS[name]}")
+        for name, (face, hatch) in BINDING_LOOK.items()
+        if name in held
+    )
+    if any((selection.words("status", facet) == "skipped").any() for facet in selection.facets):
+        key.append((cells.swatch(style.SKIPPED_FACE, style.SKIPPED_HATCH, size), "a request can never fit"))
+    return key

@@ -1,0 +1,79 @@
+"""Plain words, with units, for the keys of a spec, and short text for their values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastq.model.point import Scalar
+
+_WORDS = {
+    "case": "case",
+    "workload.prompt_tokens": "prompt length (tokens)",
+    "workload.output_tokens": "output length (tokens)",
+    "workload.catalogue": "workload",
+    "workload.trace": "trace",
+    "workload.prompt_scale": "prompt length scale (× workload)",
+    "workload.output_scale": "output length scale (× workload)",
+    "arrivals.process": "arrival process",
+    "replica.catalogue": "replica",
+    "replica.kv_capacity_tokens": "KV cache capacity (tokens)",
+    "replica.block_size": "KV block size (tokens)",
+    "replica.max_num_seqs": "sequence limit (requests)",
+    "replica.max_num_batched_tokens": "token budget per iteration (tokens)",
+    "replica.prefill_chunk_tokens": "prefill chunk (tokens)",
+    "replica.watermark": "watermark (share of blocks)",
+    "replica.max_model_len": "longest request accepted (tokens)",
+    "iteration_time.constant": "iteration time (s)",
+    "iteration_time.planes": "iteration time",
+    "scheduler.preset": "scheduler preset",
+    "scheduler.admission": "admission",
+    "scheduler.preemption": "preemption",
+    "scheduler.token_convention": "token convention",
+}
+
+BINDING_WORDS = {"kv": "KV memory", "seqs": "sequence limit", "tokens": "token budget"}
+"""What each value of the ``binding`` column means."""
+
+STATUS_WORDS = {
+    "short": "window short for its batch",
+    "capped": "precision not reached",
+    "nonergodic": "replications disagree",
+}
+"""What each status that calls for care means."""
+
+
+def axis_label(key: str) -> str:
+    """Return the words for a dotted key, first letter in upper case; the key itself where there are none."""
+    words = _WORDS.get(key)
+    return words[0].upper() + words[1:] if words else key
+
+
+def facet_label(key: str, value: Scalar) -> str:
+    """Return one setting in words, as 'sequence limit = 256 requests'."""
+    words = _WORDS.get(key, key)
+    name, _, unit = words.partition(" (")
+    shown = value_label(value)
+    return (
+        f"{name}: {shown} {unit.rstrip(')')}".rstrip() if unit and value is not None else f"{name}: {shown}"
+    )
+
+
+def value_label(value: Scalar) -> str:
+    """Return a value in at most a few digits; null is 'unlimited'."""
+    if value is None:
+        return "unlimited"
+    if isinstance(value, bool | str):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def tick_label(value: float) -> str:
+    """Return a short tick label: 0.5, 64, 1,024, 16k, 1.5M."""
+    size = abs(value)
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size >= factor * (1 if factor > 1e3 else 10):
+            return f"{value / factor:.3g}{letter}"
+    return f"{value:.4g}" if size < 1000 else f"{value:,.0f}"

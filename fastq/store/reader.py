@@ -1,0 +1,138 @@
+"""Reading a data set back: finished blocks only, in the order of the grid."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from fastq.errors import StoreError
+from fastq.store.layout import block_file, block_of
+from fastq.store.location import open_location
+from fastq.store.manifest import require_manifest
+from fastq.store.schema import TABLES, arrow_schema
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from fastq.store.location import Location
+    from fastq.store.manifest import Manifest
+
+FOOTER_THREADS = 8
+"""Footers are tiny: reading them waits for the disk or the network, not for the processor."""
+
+
+def read(
+    location: str | os.PathLike[str],
+    table: str = "points",
+    columns: Sequence[str] | None = None,
+    filter: pc.Expression | None = None,
+) -> pa.Table:
+    """Read one table of a data set, finished blocks only, ordered by point.
+
+    Parameters
+    ----------
+    location
+        Directory or ``pyarrow.fs`` URI of the data set.
+    table
+        ``points``, ``replications`` or ``rates``.
+    columns
+        Names of the columns to read; ``None``: all.
+    filter
+        Rows to keep, such as ``pyarrow.compute.field("point") < 100``.
+    """
+    place = open_location(location)
+    manifest = require_manifest(place)
+    if table not in manifest.tables:
+        hint = (
+            'it is measured with run.measure = ["rates"] only'
+            if table in TABLES
+            else f"one of {', '.join(sorted(manifest.tables))}"
+        )
+        raise StoreError(f"{place.show()} holds no table {table!r}: {hint}.")
+    schema = arrow_schema(table, manifest.axes, manifest.schema_metadata)
+    unknown = [name for name in columns or () if name not in schema.names]
+    if unknown:
+        raise StoreError(
+            f"table {table} of {place.show()} has no column {unknown[0]!r}; it has {', '.join(schema.names)}."
+        )
+    return read_blocks(place, manifest, table, sorted(finished_blocks(place, manifest)), columns, filter)
+
+
+def read_blocks(
+    location: Location,
+    manifest: Manifest,
+    table: str,
+    blocks: Iterable[int],
+    columns: Sequence[str] | None = None,
+    filter: pc.Expression | None = None,
+) -> pa.Table:
+    """Read some finished blocks of a table; see :func:`read`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = arrow_schema(table, manifest.axes, manifest.schema_metadata)
+    wanted = list(columns) if columns is not None else None
+    empty = schema.empty_table()
+    parts = [empty if wanted is None else empty.select(wanted)]
+    for block in blocks:
+        name = block_file(table, block)
+        try:
+            with location.open(name) as file:
+                part = pq.read_table(
+                    file, columns=wanted, filters=filter, partitioning=None, page_checksum_verification=True
+                )
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(location, name, str(error)) from error
+        parts.append(part)
+    return pa.concat_tables(parts)
+
+
+def finished_blocks(location: Location, manifest: Manifest) -> set[int]:
+    """Return the blocks all of whose files stand."""
+    return set.intersection(
+        *(
+            {block for name in location.entries(table) if (block := block_of(name)) is not None}
+            for table in manifest.tables
+        )
+    )
+
+
+def verify_blocks(location: Location, manifest: Manifest, blocks: Iterable[int]) -> None:
+    """Check that the files of finished blocks are whole and belong here, from their footers alone."""
+    names = [(table, block) for block in sorted(blocks) for table in manifest.tables]
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        for _ in pool.map(lambda name: _verify(location, manifest, *name), names):
+            pass
+
+
+def damaged(location: Location, name: str, reason: str) -> StoreError:
+    """Return the error that names a damaged file and says what to do."""
+    return StoreError(
+        f"{location.show(name)} is damaged: {reason.rstrip('.')}. Delete this file and run the sweep again: "
+        "only its block is run again, all others are kept."
+    )
+
+
+def _verify(location: Location, manifest: Manifest, table: str, block: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = block_file(table, block)
+    try:
+        with location.open(name) as file, pq.ParquetFile(file) as parquet:
+            metadata, arrow = parquet.metadata, parquet.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(location, name, str(error)) from error
+    origin = {key.decode(): value.decode() for key, value in (arrow.metadata or {}).items()}
+    if origin.get("spec_hash") != manifest.spec_hash:
+        raise StoreError(
+            f"{location.show(name)} belongs to another data set ({origin.get('spec_hash', 'no hash')[:12]}, "
+            f"here {manifest.spec_hash[:12]}). Move it away and run the sweep again."
+        )
+    expected = len(manifest.block_range(block))
+    if table == "points" and metadata.num_rows != expected:
+        raise damaged(location, name, f"it has {metadata.num_rows} rows, not {expected}")

@@ -1,0 +1,182 @@
+"""The columns of every table of a data set: one registry of names, types, units and meanings.
+
+A data set holds two or three tables. ``points`` has a row for each grid point, ``replications`` a row for
+each point, rate and replication, ``rates`` (only with measure ``rates``) a row for each point and rate. A
+column that a run did not measure is null, never absent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
+TABLES = ("rates", "replications", "points")
+"""Every table, in the order in which a block writes them: the last file marks the block as done."""
+
+LATENCY_STATISTICS = {"mean": "mean", "p50": "median", "p90": "90th percentile", "p99": "99th percentile"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name
+        As it stands in the file.
+    kind
+        ``int``, ``float`` or ``str``: int64, float64 or UTF-8 text in the file.
+    unit
+        Unit of the values; empty for names, counts without a unit and shares.
+    description
+        What a row's value means.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class AxisColumn:
+    """What the store needs to know of one grid axis: its dotted ``key`` and its ``kind``."""
+
+    key: str
+    kind: str
+
+    def column(self) -> Column:
+        """Return the column that shows this axis."""
+        return Column(self.key, self.kind, _axis_unit(self.key), f"grid axis {self.key}")
+
+
+POINT = Column("point", "int", "", "index of the point in the grid, the first axis slowest")
+CASE = Column("case", "str", "", "name of the case; null without cases")
+ARRIVAL_RATE = Column(
+    "arrival_rate_rps", "float", "requests/s", "arrival rate; null where the queue is saturated"
+)
+LOAD = Column("load", "float", "", "arrival rate as a share of theory_rate_rps; null where saturated")
+
+POINTS = (
+    Column("service_rate_rps", "float", "requests/s", "saturated throughput mu_sat"),
+    Column(
+        "service_rate_low_rps", "float", "requests/s", "lower end of the 95% confidence interval of mu_sat"
+    ),
+    Column(
+        "service_rate_high_rps", "float", "requests/s", "upper end of the 95% confidence interval of mu_sat"
+    ),
+    Column("theory_rate_rps", "float", "requests/s", "self-consistent service rate, exact sums in blocks"),
+    Column("theory_stable_rps", "float", "requests/s", "arrival rate below which the queue is proved stable"),
+    Column("paper_rate_rps", "float", "requests/s", "M / (iteration time x KV area), paper convention"),
+    Column("binding", "str", "", "constraint that binds at saturation: kv, seqs or tokens"),
+    Column("mean_iteration_s", "float", "s", "mean iteration time at saturation"),
+    Column("median_iteration_s", "float", "s", "median iteration time at saturation"),
+    Column("mean_running", "float", "requests", "running requests, averaged over iterations at saturation"),
+    Column("mean_kv_tokens", "float", "tokens", "KV tokens in use, averaged over iterations at saturation"),
+    Column("preemptions_per_request", "float", "", "preemptions per completed request at saturation"),
+    Column(
+        "recomputed_tokens_per_request", "float", "tokens", "tokens prefilled again per completed request"
+    ),
+    Column("rejected_share", "float", "", "share of requests rejected by max_model_len"),
+    Column("requests", "int", "requests", "requests completed in the windows of all replications"),
+    Column("iterations", "int", "", "iterations simulated in the windows of all replications"),
+    Column("status", "str", "", "ok, short, capped, nonergodic or skipped"),
+    Column("skip_reason", "str", "", "why the point was skipped; null where it was not"),
+)
+
+REPLICATIONS = (
+    Column("replication", "int", "", "number of the replication, from 0"),
+    Column("throughput_rps", "float", "requests/s", "completions per second of the window"),
+    Column("window_s", "float", "s", "simulated time of the window"),
+    Column("requests", "int", "requests", "requests completed in the window"),
+    Column("iterations", "int", "", "iterations in the window"),
+    Column("mean_iteration_s", "float", "s", "mean iteration time"),
+    Column("median_iteration_s", "float", "s", "median iteration time"),
+    Column("mean_running", "float", "requests", "running requests, averaged over iterations"),
+    Column(
+        "mean_waiting",
+        "float",
+        "requests",
+        "waiting requests, averaged over iterations; null where saturated",
+    ),
+    Column("mean_kv_tokens", "float", "tokens", "KV tokens in use, averaged over iterations"),
+    Column("mean_kv_blocks", "float", "blocks", "KV blocks in use, averaged over iterations"),
+    Column("preemptions_per_request", "float", "", "preemptions per completed request"),
+    Column(
+        "recomputed_tokens_per_request", "float", "tokens", "tokens prefilled again per completed request"
+    ),
+    Column("warmup_requests", "int", "requests", "requests completed before the window"),
+    Column("max_running", "int", "requests", "largest number of running requests"),
+    Column(
+        "backlog_slope_rps", "float", "requests/s", "growth of the unfinished requests; null where saturated"
+    ),
+)
+
+RATES = (
+    Column("throughput_rps", "float", "requests/s", "completions per second of the windows"),
+    Column("verdict", "str", "", "stable, unstable, metastable or undecided"),
+    Column("backlog_slope_rps", "float", "requests/s", "growth of the unfinished requests"),
+    Column("backlog_slope_rps_low", "float", "requests/s", "lower end of its 95% confidence interval"),
+    Column("backlog_slope_rps_high", "float", "requests/s", "upper end of its 95% confidence interval"),
+    Column("mean_waiting", "float", "requests", "waiting requests, averaged over iterations"),
+    Column("max_waiting", "int", "requests", "largest number of waiting requests"),
+    *(
+        Column(f"{latency}_{suffix}", "float", "s", f"{meaning}: {statistic}")
+        for latency, meaning in {
+            "wait_s": "arrival to first scheduled",
+            "ttft_s": "arrival to the end of the iteration that emits the first token",
+            "tpot_s": "time per output token after the first",
+            "e2e_s": "arrival to finish",
+        }.items()
+        for suffix, statistic in LATENCY_STATISTICS.items()
+    ),
+)
+
+_AXIS_UNITS = {
+    "_tokens": "tokens",
+    "_rps": "requests/s",
+    "max_model_len": "tokens",
+    "block_size": "tokens",
+    "max_num_seqs": "requests",
+    "iteration_time.constant": "s",
+}
+
+
+def table_columns(table: str, axes: Sequence[AxisColumn]) -> tuple[Column, ...]:
+    """List the columns of one of :data:`TABLES`, in file order, for a grid with these axes."""
+    shown_axes = tuple(axis.column() for axis in axes)
+    match table:
+        case "points":
+            return (POINT, CASE, *shown_axes, *POINTS)
+        case "replications":
+            return (POINT, ARRIVAL_RATE, LOAD, *REPLICATIONS)
+        case "rates":
+            return (POINT, CASE, *shown_axes, ARRIVAL_RATE, LOAD, *RATES)
+    raise ValueError(f"no table {table!r}; one of {', '.join(TABLES)}")
+
+
+def arrow_schema(
+    table: str, axes: Sequence[AxisColumn], metadata: dict[str | bytes, str | bytes]
+) -> pa.Schema:
+    """Build the schema of a table: its fields carry ``unit`` and ``description``, it carries ``metadata``."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
+    fields = [
+        pa.field(
+            column.name,
+            types[column.kind],
+            metadata={"unit": column.unit, "description": column.description},
+        )
+        for column in table_columns(table, axes)
+    ]
+    return pa.schema(fields, metadata=metadata)
+
+
+def _axis_unit(key: str) -> str:
+    return next((unit for ending, unit in _AXIS_UNITS.items() if key.endswith(ending)), "")

@@ -1,0 +1,172 @@
+"""Record types and named positions that kernels and the host share.
+
+Every quantity is an integer. Times are nanoseconds (``_NS``) or picoseconds (``_PS``), lengths and memory are
+tokens or blocks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+U32 = NDArray[np.uint32]
+
+UNLIMITED = 1 << 40
+"""Stands for a limit that is never reached (tokens or requests)."""
+
+NONE = -1
+"""No time, no iteration, no fixed number."""
+
+NO_SLOT = 0xFFFFFFFF
+"""No slot; in a column of ``seqs``, no value. Unsigned, so that an index read from an array needs no sign check."""
+
+PARAMS = np.dtype(
+    [
+        ("kv_blocks", np.int64),  # blocks of KV memory
+        ("block_size", np.int64),  # tokens per block
+        ("block_multiplier", np.int64),  # n // block_size == (n x multiplier) >> shift
+        ("block_shift", np.int64),
+        ("max_num_seqs", np.int64),  # running requests
+        ("token_budget", np.int64),  # tokens per iteration
+        ("prefill_chunk", np.int64),  # prompt tokens of one request per iteration
+        ("watermark_blocks", np.int64),  # blocks an admission leaves free while anything is running
+        ("max_total_tokens", np.int64),  # prompt + output beyond this is rejected
+        ("admission", np.int64),  # one of the ADMIT_ codes
+        ("restart", np.int64),  # 1: a preempted request loses its output, 0: it keeps it
+        ("paper", np.int64),  # 1: the first token follows a decode iteration, 0: the prefill
+        ("joint", np.int64),  # 1: the length tables are pairs, 0: independent marginals
+        ("aged_requests", np.int64),  # first requests that start at a random age
+        ("gap_mantissa", np.int64),  # mean interarrival time, ns: mantissa x 2^(24 - shift)
+        ("gap_shift", np.int64),
+        ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
+        ("key_high", np.int64),
+        ("replication", np.int64),  # counter word of the generator
+        ("warmup_requests", np.int64),  # completions before the window; NONE: by the largest number running
+        ("wheel_mask", np.uint32),  # length of the timing wheel - 1, a power of two - 1
+    ],
+    align=True,
+)
+
+ADMIT_CHUNK, ADMIT_PROMPT, ADMIT_PEAK, ADMIT_LOOKAHEAD = 0, 1, 2, 3
+GROWTH_FREE = ADMIT_PEAK
+"""The admission that reserves all its blocks at once, so that decoding needs none."""
+
+# Columns of ``planes``, ps per unit (attention: ps per two units, halved after the product).
+BASE, PER_PREFILL_TOKEN, PER_DECODE_SEQ, PER_KV_TOKEN, PER_ATTENTION = range(5)
+PLANE_COLUMNS = 5
+
+# Why ``advance`` returned.
+DONE, PAUSED, RECORD_FULL = 0, 1, 2
+
+
+def _numbered(names: str) -> tuple[int, ...]:
+    return tuple(range(len(names.split())))
+
+
+# Registers: the state of one replication that is not an array, and its sums over the window.
+REGISTER_NAMES = """
+    STARTED ITERATION NOW_NS NOW_PS FREE_BLOCKS RUNNING DECODING DECODING_KV PREFILLING NEWEST
+    PHASE FREE_SLOTS STACKED FRESH MAX_RUNNING COMPLETED REJECTED
+    WAITING HEAD_INDEX HEAD_PROMPT HEAD_OUTPUT HEAD_EMITTED HEAD_ARRIVAL_NS HEAD_READY
+    NEXT_INDEX NEXT_PROMPT NEXT_OUTPUT NEXT_ARRIVAL_NS ARRIVED
+    BATCH_PREFILL BATCH_ATTENTION2 BATCH_PREFILL_KV BATCH_PREEMPTED
+    STEADY FAILED_AT
+    IN_WINDOW START_NS START_PS START_ITERATION START_COMPLETED START_BACKLOG START_ARRIVED WARMUP_COMPLETED
+    IDLE_NS SUM_RUNNING SUM_WAITING SUM_KV_TOKENS SUM_BLOCKS MAX_WAITING PREEMPTIONS RECOMPUTED_TOKENS
+    SUM_DECODING SUM_PREFILL
+    WAIT_LOW WAIT_HIGH WAIT_MIN WAIT_MAX
+    TTFT_LOW TTFT_HIGH TTFT_MIN TTFT_MAX
+    TPOT_LOW TPOT_HIGH TPOT_MIN TPOT_MAX
+    E2E_LOW E2E_HIGH E2E_MIN E2E_MAX TPOT_COUNT
+    ITERATION_MIN_PS ITERATION_MAX_PS
+    RECORDED_ITERATIONS RECORDED_REQUESTS RECORDED_EVENTS
+"""
+(
+    STARTED, ITERATION, NOW_NS, NOW_PS, FREE_BLOCKS, RUNNING, DECODING, DECODING_KV, PREFILLING, NEWEST,
+    PHASE, FREE_SLOTS, STACKED, FRESH, MAX_RUNNING, COMPLETED, REJECTED,
+    WAITING, HEAD_INDEX, HEAD_PROMPT, HEAD_OUTPUT, HEAD_EMITTED, HEAD_ARRIVAL_NS, HEAD_READY,
+    NEXT_INDEX, NEXT_PROMPT, NEXT_OUTPUT, NEXT_ARRIVAL_NS, ARRIVED,
+    BATCH_PREFILL, BATCH_ATTENTION2, BATCH_PREFILL_KV, BATCH_PREEMPTED,
+    STEADY, FAILED_AT,
+    IN_WINDOW, START_NS, START_PS, START_ITERATION, START_COMPLETED, START_BACKLOG, START_ARRIVED, WARMUP_COMPLETED,
+    IDLE_NS, SUM_RUNNING, SUM_WAITING, SUM_KV_TOKENS, SUM_BLOCKS, MAX_WAITING, PREEMPTIONS, RECOMPUTED_TOKENS,
+    SUM_DECODING, SUM_PREFILL,
+    WAIT_LOW, WAIT_HIGH, WAIT_MIN, WAIT_MAX,
+    TTFT_LOW, TTFT_HIGH, TTFT_MIN, TTFT_MAX,
+    TPOT_LOW, TPOT_HIGH, TPOT_MIN, TPOT_MAX,
+    E2E_LOW, E2E_HIGH, E2E_MIN, E2E_MAX, TPOT_COUNT,
+    ITERATION_MIN_PS, ITERATION_MAX_PS,
+    RECORDED_ITERATIONS, RECORDED_REQUESTS, RECORDED_EVENTS,
+) = _numbered(REGISTER_NAMES)  # fmt: skip
+REGISTERS = len(REGISTER_NAMES.split())
+
+# Columns of ``seqs``, one row per slot of a running or preempted request, uint32.
+(
+    PROMPT,  # prompt tokens
+    OUTPUT,  # output tokens
+    EMITTED,  # output tokens that had been emitted when it was last admitted
+    TARGET,  # tokens to prefill: PROMPT + EMITTED
+    CACHED,  # of them, cached so far; NO_SLOT once it decodes
+    CHUNK,  # tokens it prefills in the iteration under way
+    BUCKET,  # its place on the timing wheel, once it decodes
+    LINK,  # next slot in the same bucket
+    OLDER,  # slot admitted just before it, of those running
+    NEWER,  # slot admitted just after it
+    PREEMPTED,  # times preempted
+) = range(11)
+SEQ_COLUMNS = 16  # a row fills one cache line
+
+# Columns of ``times``, one row per slot, int64.
+INDEX, ARRIVAL_NS, SCHEDULED_NS, FIRST_TOKEN_NS = range(4)
+TIME_COLUMNS = 4
+
+# Rows of ``histograms``.
+HIST_ITERATION, HIST_WAIT, HIST_TTFT, HIST_TPOT, HIST_E2E = range(5)
+
+# Columns of the recorder's tables.
+REC_START_NS, REC_DURATION_PS, REC_PREFILL, REC_DECODING, REC_DECODING_KV, REC_ATTENTION2 = range(6)
+REC_RUNNING, REC_WAITING, REC_KV_TOKENS, REC_BLOCKS, REC_PREEMPTED = range(6, 11)
+ITERATION_COLUMNS = 11
+REQ_INDEX, REQ_ARRIVAL_NS, REQ_PROMPT, REQ_OUTPUT, REQ_SCHEDULED_NS, REQ_FIRST_TOKEN_NS = range(6)
+REQ_FINISH_NS, REQ_PREEMPTIONS = range(6, 8)
+REQUEST_COLUMNS = 8
+EV_ITERATION, EV_KIND, EV_REQUEST, EV_VALUE = range(4)
+EVENT_COLUMNS = 4
+EVENT_ADMIT, EVENT_FIRST_TOKEN, EVENT_FINISH, EVENT_PREEMPT = range(4)
+
+
+class Tables(NamedTuple):
+    """What a replication reads and never writes."""
+
+    prompts: I32  # (n,) prompt lengths, tokens
+    outputs: I32  # (m,) output lengths, tokens
+    gaps: I64  # interarrival quantiles of unit mean, in 2^-24 (see draws)
+    planes: I64  # (planes, PLANE_COLUMNS)
+
+
+class State(NamedTuple):
+    """One replication: registers and scratch arrays. A kernel can be stopped and resumed from it."""
+
+    x: I64  # (REGISTERS,)
+    seqs: U32  # (slots, SEQ_COLUMNS)
+    times: I64  # (slots, TIME_COLUMNS)
+    wheel: U32  # (wheel_mask + 1,) first slot of those that finish in an iteration
+    growth: I32  # (block_size,) decoding requests by the iteration, modulo block_size, that needs a block
+    prefilling: U32  # (slots,) slots in prefill, in order of admission
+    stack: U32  # (slots,) preempted slots, the next to be admitted on top
+    fresh: U32  # (slots,) slots whose prefill ended in the last iteration (paper convention)
+    free: U32  # (slots,) slots not in use
+    profile: I32  # (wheel_mask + 1,) blocks that the running set will hold, by iteration (lookahead)
+    histograms: I64  # (rows, BINS)
+
+
+class Record(NamedTuple):
+    """What a recorded replication writes beside its sums."""
+
+    iterations: I64  # (n, ITERATION_COLUMNS)
+    requests: I64  # (n, REQUEST_COLUMNS)
+    events: I64  # (n, EVENT_COLUMNS)

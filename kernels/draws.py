@@ -1,0 +1,112 @@
+"""The draws of a request, as a pure function of (key, replication, request index).
+
+One counter gives a request's four words: the first and last make its interarrival time, the second and third
+its lengths. The age of a request that stands at the start comes from a counter of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastq.kernels._jit import device
+from fastq.kernels._layout import I64, Tables
+from fastq.kernels.rng import philox
+
+Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
+
+STREAM_REQUEST = np.uint64(0)
+STREAM_AGE = np.uint64(1)
+
+_WORD = np.uint64(0xFFFFFFFF)
+_WORD_BITS = np.uint64(32)
+
+# A quantile table has two halves, for u below and above 1/2, each mirrored so that small values of v are its
+# tail: 53 octaves of v with 64 entries each, and one more entry for the right edge.
+OCTAVES = 53
+ENTRIES_PER_OCTAVE = 64
+HALF_ENTRIES = OCTAVES * ENTRIES_PER_OCTAVE + 1
+GAP_UNIT_BITS = 24  # entries are in 2^-24 of the mean
+
+_HALF = np.uint64(1 << 31)
+_LOW_31 = np.uint64((1 << 31) - 1)
+_TO_53_BITS = np.uint64(10)
+_ONE = np.uint64(1)
+_ENTRY_SHIFT = 52 - 6  # the mantissa's top 6 bits number the entry within the octave
+_FRACTION_SHIFT = _ENTRY_SHIFT - 32
+_FRACTION_MASK = (1 << 32) - 1
+_EXPONENT_ZERO = 1023 << 6
+
+
+@device
+def request_words(p: Any, index: int) -> Words:
+    """Four words of request ``index``."""
+    i = np.uint64(index)
+    return philox(
+        i & _WORD,
+        i >> _WORD_BITS,
+        np.uint64(p.replication),
+        STREAM_REQUEST,
+        np.uint64(p.key_low),
+        np.uint64(p.key_high),
+    )
+
+
+@device
+def age_word(p: Any, index: int) -> np.uint64:
+    """The word that decides the age of request ``index`` where it stands at the start."""
+    i = np.uint64(index)
+    words = philox(
+        i & _WORD,
+        i >> _WORD_BITS,
+        np.uint64(p.replication),
+        STREAM_AGE,
+        np.uint64(p.key_low),
+        np.uint64(p.key_high),
+    )
+    return words[0]
+
+
+@device
+def below(word: np.uint64, n: int) -> int:
+    """An integer in [0, n) from a word of 32 bits; n <= 2^31."""
+    return np.int64((word * np.uint64(n)) >> _WORD_BITS)
+
+
+@device
+def lengths(p: Any, tables: Tables, words: Words) -> tuple[int, int]:
+    """Prompt and output length, tokens."""
+    first = below(words[1], tables.prompts.size)
+    if p.joint != 0:
+        return np.int64(tables.prompts[first]), np.int64(tables.outputs[first])
+    second = below(words[2], tables.outputs.size)
+    return np.int64(tables.prompts[first]), np.int64(tables.outputs[second])
+
+
+@device
+def quantile(table: I64, high: np.uint64, low: np.uint64) -> int:
+    """The table's quantile at the number that 64 bits make, interpolated in integers.
+
+    The position in an octave-spaced table is read from the exponent and mantissa of a 53-bit integer in
+    double precision, which is exact.
+    """
+    tail = high & _LOW_31
+    offset = 0
+    if high & _HALF:
+        tail = _LOW_31 - tail
+        low = _WORD - low
+        offset = HALF_ENTRIES
+    v = (((tail << _WORD_BITS) | low) >> _TO_53_BITS) | _ONE
+    bits = np.float64(v).view(np.int64)
+    entry = offset + (bits >> _ENTRY_SHIFT) - _EXPONENT_ZERO
+    fraction = (bits >> _FRACTION_SHIFT) & _FRACTION_MASK
+    left = table[entry]
+    return np.int64(left + (((table[entry + 1] - left) * fraction) >> 32))
+
+
+@device
+def gap_ns(p: Any, tables: Tables, words: Words) -> int:
+    """Interarrival time before the request, ns."""
+    unit = quantile(tables.gaps, words[0], words[3])
+    return np.int64((unit * p.gap_mantissa + (1 << (p.gap_shift - 1))) >> p.gap_shift)

@@ -1,0 +1,119 @@
+"""What is summed over the window of a replication, and the latencies of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastq.kernels._jit import device
+from fastq.kernels._layout import (
+    ARRIVAL_NS,
+    ARRIVED,
+    COMPLETED,
+    E2E_LOW,
+    FIRST_TOKEN_NS,
+    HIST_E2E,
+    HIST_TPOT,
+    HIST_TTFT,
+    HIST_WAIT,
+    I64,
+    IDLE_NS,
+    IN_WINDOW,
+    ITERATION,
+    ITERATION_MAX_PS,
+    ITERATION_MIN_PS,
+    MAX_RUNNING,
+    NONE,
+    NOW_NS,
+    NOW_PS,
+    OUTPUT,
+    SCHEDULED_NS,
+    START_ARRIVED,
+    START_BACKLOG,
+    START_COMPLETED,
+    START_ITERATION,
+    START_NS,
+    START_PS,
+    TPOT_COUNT,
+    TPOT_LOW,
+    TTFT_LOW,
+    UNLIMITED,
+    WAIT_LOW,
+    WARMUP_COMPLETED,
+    State,
+)
+from fastq.kernels.histogram import count
+
+LIMB_BITS = 40
+"""A latency sum is low + high x 2^40, ns."""
+_LIMB_MASK = (1 << LIMB_BITS) - 1
+_LOW, _HIGH, _MIN, _MAX = range(4)
+
+MIN_WARMUP_REQUESTS = 1000
+WARMUP_PER_RUNNING = 10
+
+
+@device
+def add_latency(x: I64, first: int, value: int) -> None:
+    """Add ``value``, ns, to the sum and range whose registers start at ``first``."""
+    low = x[first + _LOW] + value
+    x[first + _HIGH] += low >> LIMB_BITS
+    x[first + _LOW] = low & _LIMB_MASK
+    x[first + _MIN] = min(x[first + _MIN], value)
+    x[first + _MAX] = max(x[first + _MAX], value)
+
+
+@device
+def measure_latencies(state: State, slot: int) -> None:
+    """Count wait, TTFT, TPOT and E2E of the request in ``slot``, which finishes now."""
+    x = state.x
+    histograms = state.histograms
+    now = x[NOW_NS]
+    arrival = state.times[slot, ARRIVAL_NS]
+    first_token = state.times[slot, FIRST_TOKEN_NS]
+    wait = state.times[slot, SCHEDULED_NS] - arrival
+    add_latency(x, WAIT_LOW, wait)
+    count(histograms, HIST_WAIT, wait)
+    add_latency(x, TTFT_LOW, first_token - arrival)
+    count(histograms, HIST_TTFT, first_token - arrival)
+    add_latency(x, E2E_LOW, now - arrival)
+    count(histograms, HIST_E2E, now - arrival)
+    steps = np.int64(state.seqs[slot, OUTPUT]) - 1
+    if steps > 0:
+        tpot = (now - first_token) // steps
+        x[TPOT_COUNT] += 1
+        add_latency(x, TPOT_LOW, tpot)
+        count(histograms, HIST_TPOT, tpot)
+
+
+@device
+def warmup_over(p: Any, x: I64) -> bool:
+    """Whether the completions so far end the warm-up."""
+    if p.warmup_requests != NONE:
+        return bool(x[COMPLETED] >= p.warmup_requests)
+    return bool(x[COMPLETED] >= max(MIN_WARMUP_REQUESTS, WARMUP_PER_RUNNING * x[MAX_RUNNING]))
+
+
+@device
+def open_window(state: State) -> None:
+    """Start the window now, at the end of an iteration."""
+    x = state.x
+    x[IN_WINDOW] = 1
+    x[START_NS] = x[NOW_NS]
+    x[START_PS] = x[NOW_PS]
+    x[START_ITERATION] = x[ITERATION]
+    x[START_COMPLETED] = x[COMPLETED]
+    x[WARMUP_COMPLETED] = x[COMPLETED]
+    x[START_BACKLOG] = x[ARRIVED] - x[COMPLETED]
+    x[START_ARRIVED] = x[ARRIVED]
+    for k in range(IDLE_NS, TPOT_COUNT + 1):
+        x[k] = 0
+    for k in (WAIT_LOW, TTFT_LOW, TPOT_LOW, E2E_LOW):
+        x[k + _MIN] = UNLIMITED << 20
+    x[ITERATION_MIN_PS] = UNLIMITED << 20
+    x[ITERATION_MAX_PS] = 0
+    histograms = state.histograms
+    for row in range(histograms.shape[0]):
+        for k in range(histograms.shape[1]):
+            histograms[row, k] = 0

@@ -1,0 +1,296 @@
+"""Step 4 of an iteration: the batch runs, tokens come out, requests finish. And many like iterations at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastq.kernels._jit import device
+from fastq.kernels._layout import (
+    BASE,
+    BATCH_ATTENTION2,
+    BATCH_PREEMPTED,
+    BATCH_PREFILL,
+    BATCH_PREFILL_KV,
+    CACHED,
+    CHUNK,
+    COMPLETED,
+    DECODING,
+    DECODING_KV,
+    EVENT_FINISH,
+    EVENT_FIRST_TOKEN,
+    FIRST_TOKEN_NS,
+    FREE_BLOCKS,
+    FRESH,
+    GROWTH_FREE,
+    HIST_ITERATION,
+    ITERATION,
+    ITERATION_MAX_PS,
+    ITERATION_MIN_PS,
+    LINK,
+    MAX_WAITING,
+    NEXT_ARRIVAL_NS,
+    NO_SLOT,
+    NONE,
+    NOW_NS,
+    NOW_PS,
+    PER_DECODE_SEQ,
+    PER_KV_TOKEN,
+    PHASE,
+    PREFILLING,
+    RECORDED_ITERATIONS,
+    RUNNING,
+    STACKED,
+    STEADY,
+    SUM_BLOCKS,
+    SUM_KV_TOKENS,
+    SUM_RUNNING,
+    SUM_WAITING,
+    TARGET,
+    UNLIMITED,
+    WAITING,
+    Record,
+    State,
+    Tables,
+)
+from fastq.kernels.histogram import bin_of
+from fastq.kernels.iteration_time import iteration_ps
+from fastq.kernels.measures import measure_latencies
+from fastq.kernels.memory import blocks_of
+from fastq.kernels.recorder import record_event, record_iteration, record_request
+from fastq.kernels.running import (
+    largest_kv,
+    release_slot,
+    remaining_decodes,
+    remove,
+    residue,
+    start_decoding,
+)
+
+PS_PER_NS = 1000
+
+
+@device
+def pass_time(state: State, duration_ps: int) -> None:
+    """Move the clock on; what is below a nanosecond is carried."""
+    x = state.x
+    total = x[NOW_PS] + duration_ps
+    whole = total // PS_PER_NS
+    x[NOW_NS] += whole
+    x[NOW_PS] = total - whole * PS_PER_NS
+
+
+@device
+def run_batch(p: Any, tables: Tables, state: State, record: Record, recording: bool) -> None:
+    """Run the batch that has been composed: the clock and the sums over iterations."""
+    x = state.x
+    x[DECODING_KV] += x[DECODING]
+    duration = iteration_ps(
+        tables.planes, x[BATCH_PREFILL], x[DECODING], x[DECODING_KV], x[BATCH_ATTENTION2]
+    )
+    kv_tokens = x[DECODING_KV] + x[BATCH_PREFILL_KV]
+    waiting = x[WAITING] + x[STACKED]
+    x[SUM_RUNNING] += x[RUNNING]
+    x[SUM_WAITING] += waiting
+    x[SUM_KV_TOKENS] += kv_tokens
+    x[SUM_BLOCKS] += p.kv_blocks - x[FREE_BLOCKS]
+    x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
+    x[ITERATION_MIN_PS] = min(x[ITERATION_MIN_PS], duration)
+    x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
+    state.histograms[HIST_ITERATION, bin_of(duration)] += 1
+    if recording:
+        record_iteration(
+            p,
+            state,
+            record,
+            x[NOW_NS],
+            duration,
+            x[BATCH_PREFILL],
+            x[DECODING_KV],
+            x[BATCH_ATTENTION2],
+            kv_tokens,
+            x[FREE_BLOCKS],
+            x[BATCH_PREEMPTED],
+        )
+    pass_time(state, duration)
+
+
+@device
+def finish(
+    p: Any, state: State, record: Record, slot: int, saturated: bool, recording: bool
+) -> None:
+    """Let the request in ``slot`` leave and free its blocks."""
+    x = state.x
+    x[FREE_BLOCKS] += blocks_of(p, largest_kv(p, state, slot))
+    remove(state, slot)
+    x[COMPLETED] += 1
+    if not saturated:
+        measure_latencies(state, slot)
+    if recording:
+        record_event(state, record, EVENT_FINISH, slot, 0)
+        record_request(state, record, slot)
+    release_slot(state, slot)
+
+
+@device
+def finish_bucket(p: Any, state: State, record: Record, saturated: bool, recording: bool) -> int:
+    """Let the decoding requests whose last iteration this was leave; how many did."""
+    x = state.x
+    bucket = x[ITERATION] & p.wheel_mask
+    slot = np.int64(state.wheel[bucket])
+    finished = 0
+    while slot != NO_SLOT:
+        after = np.int64(state.seqs[slot, LINK])
+        held = largest_kv(p, state, slot)
+        x[DECODING] -= 1
+        x[DECODING_KV] -= held
+        if p.admission != GROWTH_FREE:
+            state.growth[residue(p, x[PHASE], held)] -= 1
+        finish(p, state, record, slot, saturated, recording)
+        finished += 1
+        slot = after
+    state.wheel[bucket] = NO_SLOT
+    return finished
+
+
+@device
+def first_token(state: State, record: Record, slot: int, saturated: bool, recording: bool) -> None:
+    """The request in ``slot`` emits a token, its first unless it has been preempted since."""
+    if saturated and not recording:
+        return
+    if state.times[slot, FIRST_TOKEN_NS] == NONE:
+        state.times[slot, FIRST_TOKEN_NS] = state.x[NOW_NS]
+        if recording:
+            record_event(state, record, EVENT_FIRST_TOKEN, slot, 0)
+
+
+@device
+def end_iteration(
+    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool
+) -> int:
+    """Emit tokens, let requests finish or start to decode, and move on; how many finished."""
+    x = state.x
+    seqs = state.seqs
+    for i in range(x[FRESH]):
+        first_token(state, record, np.int64(state.fresh[i]), saturated, recording)
+    x[FRESH] = 0
+    finished = finish_bucket(p, state, record, saturated, recording)
+    kept = 0
+    for i in range(x[PREFILLING]):
+        slot = np.int64(state.prefilling[i])
+        cached = np.int64(seqs[slot, CACHED]) + np.int64(seqs[slot, CHUNK])
+        if cached < np.int64(seqs[slot, TARGET]):
+            seqs[slot, CACHED] = cached
+            state.prefilling[kept] = slot
+            kept += 1
+            continue
+        remaining = remaining_decodes(p, state, slot)
+        if p.paper == 0:
+            first_token(state, record, slot, saturated, recording)
+        elif not saturated or recording:
+            state.fresh[x[FRESH]] = slot
+            x[FRESH] += 1
+        if remaining > 0:
+            start_decoding(p, state, slot, remaining)
+        else:
+            finish(p, state, record, slot, saturated, recording)
+            finished += 1
+    x[PREFILLING] = kept
+    if lookahead:
+        state.profile[x[ITERATION] & p.wheel_mask] = 0
+    x[ITERATION] += 1
+    x[PHASE] = x[PHASE] - 1 if x[PHASE] > 0 else p.block_size - 1
+    return finished
+
+
+@device
+def can_coast(state: State, finished: int, saturated: bool) -> bool:
+    """Whether the next iterations only decode, until one finishes, a request arrives or blocks run short."""
+    x = state.x
+    if x[STEADY] == 0 or x[PREFILLING] != 0 or x[FRESH] != 0 or x[DECODING] == 0:
+        return False
+    return bool(finished == 0 or (not saturated and x[WAITING] + x[STACKED] == 0))
+
+
+@device
+def coast(
+    p: Any,
+    tables: Tables,
+    state: State,
+    record: Record,
+    saturated: bool,
+    lookahead: bool,
+    recording: bool,
+) -> int:
+    """Run iterations that only decode, with the state in local variables; how many requests finished.
+
+    Ends after the iteration in which a request finishes, before one for which blocks run short, and before
+    one that starts at or after the next arrival.
+    """
+    x = state.x
+    planes = tables.planes
+    decoding = x[DECODING]
+    kv = x[DECODING_KV]
+    free = x[FREE_BLOCKS]
+    phase = x[PHASE]
+    iteration = x[ITERATION]
+    shortest = x[ITERATION_MIN_PS]
+    longest = x[ITERATION_MAX_PS]
+    elapsed = 0
+    until = UNLIMITED << 20
+    if not saturated:
+        until = min(x[NEXT_ARRIVAL_NS] - x[NOW_NS], UNLIMITED << 8) * PS_PER_NS - x[NOW_PS]
+    kv_sum = 0
+    free_sum = 0
+    ran = 0
+    bucket_hit = False
+    single = planes.shape[0] == 1
+    per_iteration = planes[0, PER_KV_TOKEN] * decoding
+    duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
+    while elapsed < until:
+        need = np.int64(state.growth[phase])
+        if need > free:
+            break
+        if recording and x[RECORDED_ITERATIONS] >= record.iterations.shape[0]:
+            break
+        free -= need
+        kv += decoding
+        if single:
+            duration += per_iteration
+        else:
+            duration = iteration_ps(planes, 0, decoding, kv, 0)
+        state.histograms[HIST_ITERATION, bin_of(duration)] += 1
+        shortest = min(shortest, duration)
+        longest = max(longest, duration)
+        if recording:
+            start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
+            record_iteration(p, state, record, start_ns, duration, 0, kv, 0, kv, free, 0)
+        elapsed += duration
+        kv_sum += kv
+        free_sum += free
+        ran += 1
+        bucket_hit = state.wheel[iteration & p.wheel_mask] != NO_SLOT
+        if lookahead:
+            state.profile[iteration & p.wheel_mask] = 0
+        if bucket_hit:
+            break
+        iteration += 1
+        phase = phase - 1 if phase > 0 else p.block_size - 1
+    x[DECODING_KV] = kv
+    x[FREE_BLOCKS] = free
+    x[PHASE] = phase
+    x[ITERATION] = iteration
+    x[ITERATION_MIN_PS] = shortest
+    x[ITERATION_MAX_PS] = longest
+    x[SUM_RUNNING] += ran * decoding
+    x[SUM_WAITING] += ran * (x[WAITING] + x[STACKED])
+    x[SUM_KV_TOKENS] += kv_sum
+    x[SUM_BLOCKS] += ran * p.kv_blocks - free_sum
+    pass_time(state, elapsed)
+    if not bucket_hit:
+        return 0
+    finished = finish_bucket(p, state, record, saturated, recording)
+    x[ITERATION] += 1
+    x[PHASE] = phase - 1 if phase > 0 else p.block_size - 1
+    return finished

@@ -1,0 +1,151 @@
+"""One replication: the loop over iterations, and how it starts, pauses and ends.
+
+A replica's whole state is a :class:`State`; ``advance`` carries it to a number of completions and can be called
+again to carry it further. The three flags of :func:`make_advance` are all that is compiled apart; every
+policy is a number in the parameters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastq.kernels._jit import device
+from fastq.kernels._layout import (
+    COMPLETED,
+    DONE,
+    FAILED_AT,
+    FREE_BLOCKS,
+    FREE_SLOTS,
+    HEAD_INDEX,
+    IDLE_NS,
+    IN_WINDOW,
+    ITERATION,
+    NEWEST,
+    NEXT_ARRIVAL_NS,
+    NEXT_INDEX,
+    NO_SLOT,
+    NONE,
+    NOW_NS,
+    NOW_PS,
+    PAUSED,
+    RECORD_FULL,
+    RUNNING,
+    STACKED,
+    START_COMPLETED,
+    STARTED,
+    WAITING,
+    Record,
+    State,
+    Tables,
+)
+from fastq.kernels.admit import admit_waiting
+from fastq.kernels.measures import open_window, warmup_over
+from fastq.kernels.queue import absorb_arrivals, draw_next
+from fastq.kernels.recorder import has_room
+from fastq.kernels.serve import serve_running
+from fastq.kernels.step import can_coast, coast, end_iteration, run_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Advance = Callable[[Any, Tables, State, Record, int, int], int]
+
+
+@device
+def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
+    """An empty replica at time 0."""
+    x = state.x
+    for k in range(x.shape[0]):
+        x[k] = 0
+    x[STARTED] = 1
+    x[FREE_BLOCKS] = p.kv_blocks
+    x[NEWEST] = NO_SLOT
+    x[FAILED_AT] = NONE
+    x[HEAD_INDEX] = NONE
+    x[NEXT_INDEX] = NONE
+    slots = state.free.shape[0]
+    for k in range(slots):
+        state.free[k] = slots - 1 - k
+    x[FREE_SLOTS] = slots
+    for k in range(state.wheel.shape[0]):
+        state.wheel[k] = NO_SLOT
+    for k in range(state.profile.shape[0]):
+        state.profile[k] = 0
+    for k in range(state.growth.shape[0]):
+        state.growth[k] = 0
+    if not saturated:
+        draw_next(p, tables, state)
+        absorb_arrivals(p, tables, state)
+    open_window(state)
+    if not warmup_over(p, x):
+        x[IN_WINDOW] = 0
+
+
+@device
+def await_arrivals(p: Any, tables: Tables, state: State) -> None:
+    """Let arrivals join; with nothing to do, jump to the next one."""
+    x = state.x
+    absorb_arrivals(p, tables, state)
+    if x[RUNNING] == 0 and x[WAITING] + x[STACKED] == 0:
+        x[IDLE_NS] += x[NEXT_ARRIVAL_NS] - x[NOW_NS]
+        x[NOW_NS] = x[NEXT_ARRIVAL_NS]
+        x[NOW_PS] = 0
+        absorb_arrivals(p, tables, state)
+
+
+def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
+    """The loop for one kind of replication.
+
+    Parameters
+    ----------
+    saturated
+        An infinite backlog instead of an arrival process; latencies are not measured.
+    lookahead
+        Admission keeps the profile of future memory.
+    recording
+        Every iteration, request and event is written to the record.
+
+    Returns
+    -------
+    Callable
+        ``advance(p, tables, state, record, requests, pause_at)``: runs to the end of the iteration in which
+        ``requests`` have completed inside the window, or up to iteration ``pause_at``; returns ``DONE``,
+        ``PAUSED`` or ``RECORD_FULL`` (empty the record and call again).
+    """
+
+    def advance(
+        p: Any, tables: Tables, state: State, record: Record, requests: int, pause_at: int
+    ) -> int:
+        x = state.x
+        if x[STARTED] == 0:
+            start(p, tables, state, saturated)
+        while True:
+            if x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= requests:
+                if not saturated:
+                    absorb_arrivals(p, tables, state)
+                return DONE
+            if x[ITERATION] >= pause_at:
+                return PAUSED
+            if recording and not has_room(state, record):
+                return RECORD_FULL
+            if not saturated:
+                await_arrivals(p, tables, state)
+            serve_running(p, state, record, lookahead, recording)
+            admit_waiting(p, tables, state, record, saturated, lookahead, recording)
+            run_batch(p, tables, state, record, recording)
+            finished = end_iteration(p, state, record, saturated, lookahead, recording)
+            while True:
+                if finished > 0 and x[IN_WINDOW] == 0 and warmup_over(p, x):
+                    if not saturated:
+                        absorb_arrivals(p, tables, state)
+                    open_window(state)
+                    break
+                if finished > 0 and x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= requests:
+                    break
+                if not can_coast(state, finished, saturated):
+                    break
+                finished = coast(p, tables, state, record, saturated, lookahead, recording)
+                if finished == 0:
+                    break
+
+    return advance

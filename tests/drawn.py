@@ -1,0 +1,78 @@
+"""Hypothesis strategies: small configurations that reach every branch of the scheduler."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.lengths import LengthLaw
+from fastq.model.point import Arrivals, Point
+from fastq.model.replica import Replica
+from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
+
+lengths = st.one_of(
+    st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    st.lists(st.integers(1, 60), min_size=1, max_size=6),
+    st.integers(1, 40).map(lambda n: [n]),
+)
+coefficient = st.sampled_from([0, 1, 999, 20_000, 1_234_567, 30_000_001])
+planes = st.builds(
+    Plane,
+    base_ps=st.sampled_from([1, 1000, 999_999, 8_000_000_123, 37_200_000_000]),
+    prefill_token_ps=coefficient,
+    decode_seq_ps=coefficient,
+    kv_token_ps=coefficient,
+    attention_ps=coefficient,
+)
+
+
+def law_of(prompts: list[int], outputs: list[int], *, joint: bool) -> LengthLaw:
+    if joint:
+        n = min(len(prompts), len(outputs))
+        prompts, outputs = prompts[:n], outputs[:n]
+    return LengthLaw(np.array(prompts, np.int32), np.array(outputs, np.int32), joint, "drawn", "")
+
+
+@st.composite
+def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)) -> Point:
+    law = law_of(draw(lengths), draw(lengths), joint=draw(st.booleans()))
+    longest = int(law.prompt_tokens.max()) + int(law.output_tokens.max())
+    block_size = draw(st.sampled_from([1, 1, 2, 3, 4, 7, 16]))
+    # Enough for the largest request, and room for a few to a few dozen.
+    blocks_needed = -(-longest // block_size)
+    blocks = blocks_needed + draw(st.integers(0, 6 * blocks_needed))
+    budget = draw(st.one_of(st.none(), st.integers(1, 24), st.integers(25, 400)))
+    chunk = draw(st.one_of(st.integers(1, 8), st.integers(9, 200)))
+    if draw(st.booleans()) and budget is not None:
+        chunk = budget
+    convention = draw(st.sampled_from(TokenConvention))
+    max_model_len = None
+    if draw(st.integers(0, 4)) == 0:
+        shortest = int(law.prompt_tokens.min()) + int(law.output_tokens.min())
+        if law.joint:
+            shortest = int((law.prompt_tokens + law.output_tokens).min())
+        max_model_len = draw(st.integers(shortest, longest))
+    return Point(
+        index=0,
+        case=None,
+        axes={},
+        law=law,
+        arrivals=Arrivals(),
+        replica=Replica(
+            kv_capacity_tokens=blocks * block_size + draw(st.integers(0, block_size - 1)),
+            block_size=block_size,
+            max_num_seqs=draw(st.one_of(st.none(), st.integers(1, 4), st.integers(5, 40))),
+            max_num_batched_tokens=budget,
+            prefill_chunk_tokens=chunk if budget is None else min(chunk, budget),
+            watermark=draw(st.sampled_from([0.0, 0.0, 0.05, 0.3])),
+            max_model_len=max_model_len,
+        ),
+        iteration_time=IterationTime(tuple(draw(st.lists(planes, min_size=1, max_size=3)))),
+        scheduler=Scheduler(
+            preset="vllm",
+            admission=draw(st.sampled_from(admissions)),
+            preemption=draw(st.sampled_from(Preemption)),
+            token_convention=convention,
+        ),
+    )

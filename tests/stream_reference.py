@@ -1,0 +1,67 @@
+"""The stream of requests in big integers: an independent reading of how draws are made.
+
+Words 1 and 2 of a request's counter pick the lengths, words 0 and 3 the interarrival time, whose quantile table
+has 64 entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import philox_reference
+from oracle import Request
+
+from fastq.engine.encode import Encoded
+
+OCTAVES, PER_OCTAVE = 53, 64
+HALF = OCTAVES * PER_OCTAVE + 1
+AGE_STREAM = 1
+
+
+def words(key: int, replication: int, index: int, stream: int = 0) -> tuple[int, ...]:
+    counter = (index & 0xFFFFFFFF, index >> 32, replication, stream)
+    return tuple(philox_reference.philox4x32_10(counter, (key & 0xFFFFFFFF, key >> 32)))
+
+
+def pick(word: int, n: int) -> int:
+    return word * n >> 32
+
+
+def unit_gap(table: list[int], high: int, low: int) -> int:
+    """Interpolated quantile at the 64-bit number high:low, in 2^-24 of the mean."""
+    u = high << 32 | low
+    upper = u >= 1 << 63
+    if upper:
+        u = (1 << 64) - 1 - u
+    v = (u >> 10) | 1
+    octave = v.bit_length() - 1
+    # Position within the octave: 6 bits of entry and 32 bits of fraction, cut off.
+    position = (v << 52 >> octave) - (1 << 52)
+    entry, rest = divmod(position, 1 << 46)
+    fraction = rest >> 14
+    start = HALF * upper + octave * PER_OCTAVE + entry
+    left, right = table[start], table[start + 1]
+    return left + ((right - left) * fraction >> 32)
+
+
+def stream(
+    encoded: Encoded, *, seed: int, replication: int, arrival_rate_rps: float | None, aged_requests: int
+) -> Iterator[Request]:
+    """Every request that replication draws, in order, rejected ones included."""
+    params = encoded.for_replication(replication, arrival_rate_rps=arrival_rate_rps)
+    mantissa, shift = int(params["gap_mantissa"][0]), int(params["gap_shift"][0])
+    prompts, outputs = encoded.tables.prompts.tolist(), encoded.tables.outputs.tolist()
+    gaps = encoded.tables.gaps.tolist()
+    arrival_ns = index = 0
+    while True:
+        w = words(seed, replication, index)
+        first = pick(w[1], len(prompts))
+        second = first if params["joint"][0] else pick(w[2], len(outputs))
+        prompt, output = prompts[first], outputs[second]
+        emitted = 0
+        if arrival_rate_rps is not None:
+            arrival_ns += unit_gap(gaps, w[0], w[3]) * mantissa + (1 << shift - 1) >> shift
+        elif index < aged_requests:
+            emitted = pick(words(seed, replication, index, AGE_STREAM)[0], output)
+        yield Request(index, arrival_ns, prompt, output, emitted)
+        index += 1

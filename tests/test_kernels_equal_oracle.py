@@ -1,0 +1,162 @@
+"""The kernels equal the oracle, event for event, compiled and in plain Python."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import oracle
+import pytest
+from drawn import points
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stream_reference import stream
+
+from fastq.closed_forms import closed_forms
+from fastq.engine.encode import Encoded, encode
+from fastq.engine.record import RawRecording, plain_advance, record_raw
+from fastq.kernels import _layout as layout
+from fastq.kernels.cpu import compiled_advance
+from fastq.model.point import Point
+from fastq.model.run import Run
+from fastq.model.scheduler import Admission
+
+KINDS = {
+    "admit": layout.EVENT_ADMIT,
+    "first_token": layout.EVENT_FIRST_TOKEN,
+    "finish": layout.EVENT_FINISH,
+    "preempt": layout.EVENT_PREEMPT,
+}
+FLOW = tuple(admission for admission in Admission if admission is not Admission.LOOKAHEAD)
+
+runs = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**64 - 1),
+        "replication": st.integers(0, 3),
+        "warmup_requests": st.integers(0, 10),
+        "requests": st.integers(1, 25),
+        "aged": st.integers(1, 12),
+        "load": st.sampled_from([0.05, 0.5, 1.0, 3.0]),
+        "iteration_rows": st.sampled_from([50, 100_000]),
+    }
+)
+
+
+def oracle_config(point: Point) -> oracle.Config:
+    replica = point.replica
+    return oracle.Config(
+        kv_capacity_tokens=replica.kv_capacity_tokens,
+        block_size=replica.block_size,
+        max_num_seqs=replica.max_num_seqs,
+        max_num_batched_tokens=replica.max_num_batched_tokens,
+        prefill_chunk_tokens=replica.prefill_chunk_tokens,
+        watermark_blocks=replica.watermark_blocks,
+        max_model_len=replica.max_model_len,
+        admission=str(point.scheduler.admission),
+        preemption=str(point.scheduler.preemption),
+        token_convention=str(point.scheduler.token_convention),
+        planes=tuple(dataclasses.astuple(plane) for plane in point.iteration_time.planes),
+    )
+
+
+def rate_at(point: Point, load: float) -> float:
+    """``load`` times the service rate of theory, within what a clock of nanoseconds can tell apart."""
+    return min(max(load * closed_forms(point).theory_rate_rps, 1e-3), 1e6)
+
+
+def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool) -> None:
+    assert raw.iterations.tolist() == [list(vars(iteration).values()) for iteration in trace.iterations]
+    ours = {tuple(event) for event in raw.events.tolist()}
+    assert len(ours) == len(raw.events)
+    theirs = {(e.iteration, KINDS[e.kind], e.request_index, e.value) for e in trace.events}
+    assert ours == theirs
+    finished = {
+        row[layout.REQ_INDEX]: row for row in raw.requests.tolist()
+    }
+    assert len(finished) == len(raw.requests) == len(trace.completed)
+    for done in trace.completed:
+        row = list(finished[done.index])
+        expected = list(vars(done).values())
+        if done.first_token_ns is None:  # aged: before the start
+            row[layout.REQ_FIRST_TOKEN_NS] = None
+        assert row == expected
+    x = raw.registers
+    window = trace.window
+    assert window is not None
+    assert x[layout.COMPLETED] - x[layout.START_COMPLETED] == window.completed
+    assert x[layout.ITERATION] - x[layout.START_ITERATION] == window.iterations
+    elapsed_ps = (x[layout.NOW_NS] - x[layout.START_NS]) * 1000 + x[layout.NOW_PS] - x[layout.START_PS]
+    assert elapsed_ps == window.elapsed_ns * 1000 + window.elapsed_ps
+    sums = window.sums
+    assert x[layout.SUM_RUNNING] == sums["running"]
+    assert x[layout.SUM_WAITING] == sums["waiting"]
+    assert x[layout.SUM_KV_TOKENS] == sums["kv_tokens"]
+    assert x[layout.SUM_BLOCKS] == sums["used_blocks"]
+    assert x[layout.PREEMPTIONS] == sums["preempted"]
+    assert x[layout.RECOMPUTED_TOKENS] == window.recomputed_tokens
+    assert x[layout.IDLE_NS] == window.idle_ns
+    if not saturated:
+        assert x[layout.MAX_WAITING] == window.max_waiting
+        assert x[layout.START_BACKLOG] == window.backlog_start
+        assert x[layout.ARRIVED] - x[layout.COMPLETED] == window.backlog_end
+
+
+def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
+    run = Run(seed=drawn["seed"])
+    encoded: Encoded = encode(point, run, mean_running=drawn["aged"])
+    rate = None if saturated else rate_at(point, drawn["load"])
+    aged = drawn["aged"] if saturated and drawn["replication"] % 2 else 0
+    requests = stream(
+        encoded,
+        seed=drawn["seed"],
+        replication=drawn["replication"],
+        arrival_rate_rps=rate,
+        aged_requests=aged,
+    )
+    trace = oracle.simulate(
+        oracle_config(point),
+        requests,
+        saturated=saturated,
+        warmup_requests=drawn["warmup_requests"],
+        window_requests=drawn["requests"],
+    )
+    loop = plain_advance if plain else compiled
+    advance = loop(saturated=saturated, lookahead=encoded.lookahead)
+    raw = record_raw(
+        encoded,
+        advance,
+        arrival_rate_rps=rate,
+        replication=drawn["replication"],
+        warmup_requests=drawn["warmup_requests"],
+        requests=drawn["requests"],
+        iteration_rows=drawn["iteration_rows"],
+    )
+    assert_equal(raw, trace, saturated=saturated)
+
+
+def compiled(*, saturated: bool, lookahead: bool):
+    return compiled_advance(saturated, lookahead, True)
+
+
+many = settings(max_examples=520, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
+@many
+@given(point=points(FLOW), drawn=runs)
+def test_compiled_equals_oracle(saturated, point, drawn):
+    check(point, drawn, saturated=saturated, plain=False)
+
+
+@pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
+@many
+@given(point=points((Admission.LOOKAHEAD,)), drawn=runs)
+def test_compiled_lookahead_equals_oracle(saturated, point, drawn):
+    check(point, drawn, saturated=saturated, plain=False)
+
+
+@pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
+@few
+@given(point=points(), drawn=runs)
+def test_plain_python_equals_oracle(saturated, point, drawn):
+    check(point, drawn, saturated=saturated, plain=True)
