@@ -1,0 +1,1 @@
+"""Catalogues that ship with fastq: workloads, replicas and grids."""

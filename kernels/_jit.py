@@ -52,7 +52,8 @@ def entry(function: F) -> F:
     ``function`` must hold :func:`source_digest` in its closure: numba's cache looks at one function's own
     code and closure only.
     """
-    # Kernels allocate nothing, so counting references to their arrays is pure cost: without it they run five
-    # times as fast.
-    compiled: F = njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function)
+    # Kernels allocate nothing, so counting references to their arrays is pure cost: without it (_nrt, an option
+    # that numba does not document) they run five times as fast.
+    options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+    compiled: F = njit(**options)(function)
     return compiled

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
     ADMIT_CHUNK,
     ADMIT_PEAK,
     ARRIVAL_NS,
-    BATCH_ATTENTION2,
-    BATCH_PREEMPTED,
-    BATCH_PREFILL,
-    BATCH_PREFILL_KV,
     CACHED,
     CHUNK,
     DECODING,
@@ -52,6 +46,7 @@ from fastq.kernels.memory import blocks_of
 from fastq.kernels.queue import pop_head, ready_backlog_head, ready_head
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import append_newest, take_slot
+from fastq.kernels.slots import at, i64, time_at
 
 
 @device
@@ -60,11 +55,16 @@ def admit_waiting(
     tables: Tables,
     state: State,
     record: Record,
+    prefill: int,
+    attention2: int,
+    prefill_kv: int,
     saturated: bool,
     lookahead: bool,
     recording: bool,
-) -> None:
+) -> tuple[int, int, int]:
     """Admit from the front of the queue while there is budget, a sequence slot, and memory.
+
+    Takes and returns what the batch prefills: tokens, twice the attention work, and KV tokens held after it.
 
     ``STEADY`` is left at 1 where the next iteration admits nothing either unless a request arrives, finishes
     or is preempted.
@@ -72,16 +72,14 @@ def admit_waiting(
     x = state.x
     seqs = state.seqs
     x[STEADY] = 0
-    if x[BATCH_PREEMPTED] != 0:
-        return
     while True:
         again = x[STACKED] > 0
         slot = NO_SLOT
         if again:
-            slot = np.int64(state.stack[x[STACKED] - 1])
-            prompt = np.int64(seqs[slot, PROMPT])
-            output = np.int64(seqs[slot, OUTPUT])
-            emitted = np.int64(seqs[slot, EMITTED])
+            slot = i64(state.stack[x[STACKED] - 1])
+            prompt = i64(seqs[at(slot, PROMPT)])
+            output = i64(seqs[at(slot, OUTPUT)])
+            emitted = i64(seqs[at(slot, EMITTED)])
         else:
             if saturated:
                 ready_backlog_head(p, tables, state)
@@ -96,9 +94,9 @@ def admit_waiting(
         if x[RUNNING] >= p.max_num_seqs:
             x[STEADY] = 1
             break
-        budget = p.token_budget - x[DECODING] - x[BATCH_PREFILL]
+        budget = p.token_budget - x[DECODING] - prefill
         if budget <= 0:
-            x[STEADY] = 1 if x[BATCH_PREFILL] == 0 else 0
+            x[STEADY] = 1 if prefill == 0 else 0
             break
         target = prompt + emitted
         chunk = min(p.prefill_chunk, target, budget)
@@ -124,40 +122,49 @@ def admit_waiting(
             x[STACKED] -= 1
         else:
             slot = take_slot(state)
-            new_request(state, slot, prompt, output, emitted, saturated)
+            new_request(state, slot, prompt, output, emitted, saturated, recording)
             if saturated:
                 x[HEAD_READY] = 0
             else:
                 pop_head(state)
-        seqs[slot, TARGET] = target
-        seqs[slot, CACHED] = 0
-        seqs[slot, CHUNK] = chunk
+        seqs[at(slot, TARGET)] = target
+        seqs[at(slot, CACHED)] = 0
+        seqs[at(slot, CHUNK)] = chunk
         append_newest(state, slot)
         state.prefilling[x[PREFILLING]] = slot
         x[PREFILLING] += 1
         x[FREE_BLOCKS] -= taken
-        x[BATCH_PREFILL] += chunk
-        x[BATCH_ATTENTION2] += chunk * chunk
-        x[BATCH_PREFILL_KV] += chunk
+        prefill += chunk
+        attention2 += chunk * chunk
+        prefill_kv += chunk
         if recording:
             record_event(state, record, EVENT_ADMIT, slot, target)
     x[MAX_RUNNING] = max(x[MAX_RUNNING], x[RUNNING])
+    return prefill, attention2, prefill_kv
 
 
 @device
 def new_request(
-    state: State, slot: int, prompt: int, output: int, emitted: int, saturated: bool
+    state: State,
+    slot: int,
+    prompt: int,
+    output: int,
+    emitted: int,
+    saturated: bool,
+    recording: bool,
 ) -> None:
     """Fill ``slot`` with the request at the head of the queue, scheduled for the first time now."""
     x = state.x
     seqs = state.seqs
-    seqs[slot, PROMPT] = prompt
-    seqs[slot, OUTPUT] = output
-    seqs[slot, EMITTED] = emitted
-    seqs[slot, PREEMPTED] = 0
+    seqs[at(slot, PROMPT)] = prompt
+    seqs[at(slot, OUTPUT)] = output
+    seqs[at(slot, EMITTED)] = emitted
+    seqs[at(slot, PREEMPTED)] = 0
+    if saturated and not recording:
+        return
     times = state.times
-    times[slot, INDEX] = x[HEAD_INDEX]
-    times[slot, ARRIVAL_NS] = x[NOW_NS] if saturated else x[HEAD_ARRIVAL_NS]
-    times[slot, SCHEDULED_NS] = x[NOW_NS]
+    times[time_at(slot, INDEX)] = x[HEAD_INDEX]
+    times[time_at(slot, ARRIVAL_NS)] = x[NOW_NS] if saturated else x[HEAD_ARRIVAL_NS]
+    times[time_at(slot, SCHEDULED_NS)] = x[NOW_NS]
     # A request that starts aged has emitted its first token before the start.
-    times[slot, FIRST_TOKEN_NS] = NONE if emitted == 0 else x[NOW_NS]
+    times[time_at(slot, FIRST_TOKEN_NS)] = NONE if emitted == 0 else x[NOW_NS]

@@ -6,13 +6,16 @@ its lengths. The age of a request that stands at the start comes from a counter 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastq.kernels._jit import device
-from fastq.kernels._layout import I64, Tables
 from fastq.kernels.rng import philox
+from fastq.kernels.slots import i64
+
+if TYPE_CHECKING:
+    from fastq.kernels._layout import I64, Tables
 
 Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
@@ -71,7 +74,7 @@ def age_word(p: Any, index: int) -> np.uint64:
 @device
 def below(word: np.uint64, n: int) -> int:
     """An integer in [0, n) from a word of 32 bits; n <= 2^31."""
-    return np.int64((word * np.uint64(n)) >> _WORD_BITS)
+    return i64((word * np.uint64(n)) >> _WORD_BITS)
 
 
 @device
@@ -79,9 +82,9 @@ def lengths(p: Any, tables: Tables, words: Words) -> tuple[int, int]:
     """Prompt and output length, tokens."""
     first = below(words[1], tables.prompts.size)
     if p.joint != 0:
-        return np.int64(tables.prompts[first]), np.int64(tables.outputs[first])
+        return i64(tables.prompts[first]), i64(tables.outputs[first])
     second = below(words[2], tables.outputs.size)
-    return np.int64(tables.prompts[first]), np.int64(tables.outputs[second])
+    return i64(tables.prompts[first]), i64(tables.outputs[second])
 
 
 @device
@@ -102,11 +105,11 @@ def quantile(table: I64, high: np.uint64, low: np.uint64) -> int:
     entry = offset + (bits >> _ENTRY_SHIFT) - _EXPONENT_ZERO
     fraction = (bits >> _FRACTION_SHIFT) & _FRACTION_MASK
     left = table[entry]
-    return np.int64(left + (((table[entry + 1] - left) * fraction) >> 32))
+    return i64(left + (((table[entry + 1] - left) * fraction) >> 32))
 
 
 @device
 def gap_ns(p: Any, tables: Tables, words: Words) -> int:
     """Interarrival time before the request, ns."""
     unit = quantile(tables.gaps, words[0], words[3])
-    return np.int64((unit * p.gap_mantissa + (1 << (p.gap_shift - 1))) >> p.gap_shift)
+    return i64((unit * p.gap_mantissa + (1 << (p.gap_shift - 1))) >> p.gap_shift)

@@ -6,10 +6,14 @@ seven bits of the mantissa of the value in double precision.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from fastq.kernels._jit import device
-from fastq.kernels._layout import I64
+
+if TYPE_CHECKING:
+    from fastq.kernels._layout import I64
 
 OCTAVES = 56
 BINS_PER_OCTAVE_BITS = 7
@@ -25,7 +29,19 @@ def bin_of(value: int) -> int:
     if value <= 0:
         return 0
     bits = np.float64(value).view(np.int64)
-    return min((bits >> _SHIFT) - _EXPONENT_ZERO + 1, BINS - 1)
+    found = int((bits >> _SHIFT) - _EXPONENT_ZERO + 1)
+    return min(found, BINS - 1)
+
+
+@device
+def upper_edge(k: int) -> int:
+    """The smallest integer above bin ``k`` >= 1."""
+    octave = (k - 1) >> BINS_PER_OCTAVE_BITS
+    steps = (1 << BINS_PER_OCTAVE_BITS) + ((k - 1) & ((1 << BINS_PER_OCTAVE_BITS) - 1)) + 1
+    if octave >= BINS_PER_OCTAVE_BITS:
+        return steps << (octave - BINS_PER_OCTAVE_BITS)
+    shift = BINS_PER_OCTAVE_BITS - octave
+    return (steps + (1 << shift) - 1) >> shift
 
 
 @device

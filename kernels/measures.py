@@ -44,6 +44,7 @@ from fastq.kernels._layout import (
     State,
 )
 from fastq.kernels.histogram import count
+from fastq.kernels.slots import at, i64, time_at
 
 LIMB_BITS = 40
 """A latency sum is low + high x 2^40, ns."""
@@ -70,18 +71,18 @@ def measure_latencies(state: State, slot: int) -> None:
     x = state.x
     histograms = state.histograms
     now = x[NOW_NS]
-    arrival = state.times[slot, ARRIVAL_NS]
-    first_token = state.times[slot, FIRST_TOKEN_NS]
-    wait = state.times[slot, SCHEDULED_NS] - arrival
+    arrival = state.times[time_at(slot, ARRIVAL_NS)]
+    first_token = state.times[time_at(slot, FIRST_TOKEN_NS)]
+    wait = state.times[time_at(slot, SCHEDULED_NS)] - arrival
     add_latency(x, WAIT_LOW, wait)
     count(histograms, HIST_WAIT, wait)
     add_latency(x, TTFT_LOW, first_token - arrival)
     count(histograms, HIST_TTFT, first_token - arrival)
     add_latency(x, E2E_LOW, now - arrival)
     count(histograms, HIST_E2E, now - arrival)
-    steps = np.int64(state.seqs[slot, OUTPUT]) - 1
+    steps = i64(state.seqs[at(slot, OUTPUT)]) - 1
     if steps > 0:
-        tpot = (now - first_token) // steps
+        tpot = i64(np.uint64(now - first_token) // np.uint64(steps))
         x[TPOT_COUNT] += 1
         add_latency(x, TPOT_LOW, tpot)
         count(histograms, HIST_TPOT, tpot)

@@ -19,6 +19,7 @@ from fastq.kernels._layout import (
     HEAD_PROMPT,
     HEAD_READY,
     NEXT_ARRIVAL_NS,
+    NEXT_EMITTED,
     NEXT_INDEX,
     NEXT_OUTPUT,
     NEXT_PROMPT,
@@ -90,12 +91,10 @@ def ready_head(p: Any, tables: Tables, state: State) -> None:
 
 
 @device
-def ready_backlog_head(p: Any, tables: Tables, state: State) -> None:
-    """The same for an infinite backlog: no clock, and the first requests may have a random age."""
+def draw_backlog(p: Any, tables: Tables, state: State) -> None:
+    """Move ``NEXT_`` on in an infinite backlog: no clock, and the first requests may have a random age."""
     x = state.x
-    if x[HEAD_READY] != 0:
-        return
-    index = x[HEAD_INDEX]
+    index = x[NEXT_INDEX]
     while True:
         index += 1
         words = request_words(p, index)
@@ -103,13 +102,26 @@ def ready_backlog_head(p: Any, tables: Tables, state: State) -> None:
         if prompt + output <= p.max_total_tokens:
             break
         x[REJECTED] += 1
-    x[HEAD_INDEX] = index
-    x[HEAD_PROMPT] = prompt
-    x[HEAD_OUTPUT] = output
-    x[HEAD_EMITTED] = 0
+    x[NEXT_INDEX] = index
+    x[NEXT_PROMPT] = prompt
+    x[NEXT_OUTPUT] = output
+    x[NEXT_EMITTED] = 0
     if index < p.aged_requests:
-        x[HEAD_EMITTED] = below(age_word(p, index), output)
+        x[NEXT_EMITTED] = below(age_word(p, index), output)
+
+
+@device
+def ready_backlog_head(p: Any, tables: Tables, state: State) -> None:
+    """Have the backlog's first request at hand; the one behind it is drawn ahead, off the critical path."""
+    x = state.x
+    if x[HEAD_READY] != 0:
+        return
+    x[HEAD_INDEX] = x[NEXT_INDEX]
+    x[HEAD_PROMPT] = x[NEXT_PROMPT]
+    x[HEAD_OUTPUT] = x[NEXT_OUTPUT]
+    x[HEAD_EMITTED] = x[NEXT_EMITTED]
     x[HEAD_READY] = 1
+    draw_backlog(p, tables, state)
 
 
 @device

@@ -48,6 +48,7 @@ from fastq.kernels._layout import (
     Record,
     State,
 )
+from fastq.kernels.slots import at, time_at
 
 EVENTS_PER_SLOT = 4
 """No request meets more events than this in one iteration."""
@@ -57,7 +58,7 @@ EVENTS_PER_SLOT = 4
 def has_room(state: State, record: Record) -> bool:
     """Whether one more iteration, whatever happens in it, can be recorded."""
     x = state.x
-    slots = state.seqs.shape[0]
+    slots = state.free.shape[0]
     return bool(
         x[RECORDED_ITERATIONS] < record.iterations.shape[0]
         and x[RECORDED_REQUESTS] + slots <= record.requests.shape[0]
@@ -72,7 +73,7 @@ def record_event(state: State, record: Record, kind: int, slot: int, value: int)
     row = x[RECORDED_EVENTS]
     record.events[row, EV_ITERATION] = x[ITERATION]
     record.events[row, EV_KIND] = kind
-    record.events[row, EV_REQUEST] = state.times[slot, INDEX]
+    record.events[row, EV_REQUEST] = state.times[time_at(slot, INDEX)]
     record.events[row, EV_VALUE] = value
     x[RECORDED_EVENTS] = row + 1
 
@@ -83,14 +84,14 @@ def record_request(state: State, record: Record, slot: int) -> None:
     x = state.x
     row = x[RECORDED_REQUESTS]
     out = record.requests
-    out[row, REQ_INDEX] = state.times[slot, INDEX]
-    out[row, REQ_ARRIVAL_NS] = state.times[slot, ARRIVAL_NS]
-    out[row, REQ_PROMPT] = state.seqs[slot, PROMPT]
-    out[row, REQ_OUTPUT] = state.seqs[slot, OUTPUT]
-    out[row, REQ_SCHEDULED_NS] = state.times[slot, SCHEDULED_NS]
-    out[row, REQ_FIRST_TOKEN_NS] = state.times[slot, FIRST_TOKEN_NS]
+    out[row, REQ_INDEX] = state.times[time_at(slot, INDEX)]
+    out[row, REQ_ARRIVAL_NS] = state.times[time_at(slot, ARRIVAL_NS)]
+    out[row, REQ_PROMPT] = state.seqs[at(slot, PROMPT)]
+    out[row, REQ_OUTPUT] = state.seqs[at(slot, OUTPUT)]
+    out[row, REQ_SCHEDULED_NS] = state.times[time_at(slot, SCHEDULED_NS)]
+    out[row, REQ_FIRST_TOKEN_NS] = state.times[time_at(slot, FIRST_TOKEN_NS)]
     out[row, REQ_FINISH_NS] = x[NOW_NS]
-    out[row, REQ_PREEMPTIONS] = state.seqs[slot, PREEMPTED]
+    out[row, REQ_PREEMPTIONS] = state.seqs[at(slot, PREEMPTED)]
     x[RECORDED_REQUESTS] = row + 1
 
 

@@ -33,6 +33,7 @@ from fastq.kernels._layout import (
     State,
 )
 from fastq.kernels.memory import whole_blocks
+from fastq.kernels.slots import at, i64
 
 
 @device
@@ -40,7 +41,7 @@ def take_slot(state: State) -> int:
     """A slot that is not in use."""
     x = state.x
     x[FREE_SLOTS] -= 1
-    return np.int64(state.free[x[FREE_SLOTS]])
+    return i64(state.free[x[FREE_SLOTS]])
 
 
 @device
@@ -56,10 +57,10 @@ def append_newest(state: State, slot: int) -> None:
     """Add ``slot`` to the running set as its most recently admitted."""
     x = state.x
     newest = x[NEWEST]
-    state.seqs[slot, OLDER] = newest
-    state.seqs[slot, NEWER] = NO_SLOT
+    state.seqs[at(slot, OLDER)] = newest
+    state.seqs[at(slot, NEWER)] = NO_SLOT
     if newest != NO_SLOT:
-        state.seqs[newest, NEWER] = slot
+        state.seqs[at(newest, NEWER)] = slot
     x[NEWEST] = slot
     x[RUNNING] += 1
 
@@ -68,12 +69,12 @@ def append_newest(state: State, slot: int) -> None:
 def remove(state: State, slot: int) -> None:
     """Take ``slot`` out of the running set."""
     x = state.x
-    older = np.int64(state.seqs[slot, OLDER])
-    newer = np.int64(state.seqs[slot, NEWER])
+    older = i64(state.seqs[at(slot, OLDER)])
+    newer = i64(state.seqs[at(slot, NEWER)])
     if older != NO_SLOT:
-        state.seqs[older, NEWER] = newer
+        state.seqs[at(older, NEWER)] = newer
     if newer != NO_SLOT:
-        state.seqs[newer, OLDER] = older
+        state.seqs[at(newer, OLDER)] = older
     else:
         x[NEWEST] = older
     x[RUNNING] -= 1
@@ -82,7 +83,7 @@ def remove(state: State, slot: int) -> None:
 @device
 def largest_kv(p: Any, state: State, slot: int) -> int:
     """KV tokens that the request in ``slot`` holds in its last iteration."""
-    return np.int64(state.seqs[slot, PROMPT]) + np.int64(state.seqs[slot, OUTPUT]) - 1 + p.paper
+    return i64(state.seqs[at(slot, PROMPT)]) + i64(state.seqs[at(slot, OUTPUT)]) - 1 + p.paper
 
 
 @device
@@ -90,11 +91,11 @@ def start_decoding(p: Any, state: State, slot: int, remaining: int) -> None:
     """Let ``slot``, whose prefill ended in this iteration, decode in the ``remaining`` > 0 iterations that follow."""
     x = state.x
     seqs = state.seqs
-    held = np.int64(seqs[slot, TARGET])
+    held = i64(seqs[at(slot, TARGET)])
     bucket = (x[ITERATION] + remaining) & p.wheel_mask
-    seqs[slot, CACHED] = NO_SLOT
-    seqs[slot, BUCKET] = bucket
-    seqs[slot, LINK] = state.wheel[bucket]
+    seqs[at(slot, CACHED)] = NO_SLOT
+    seqs[at(slot, BUCKET)] = bucket
+    seqs[at(slot, LINK)] = state.wheel[bucket]
     state.wheel[bucket] = slot
     x[DECODING] += 1
     x[DECODING_KV] += held
@@ -103,20 +104,21 @@ def start_decoding(p: Any, state: State, slot: int, remaining: int) -> None:
 
 
 @device
-def residue(p: Any, phase: int, held: int) -> int:
+def residue(p: Any, phase: int, held: int) -> np.uint64:
     """Class of a decoding request that holds ``held`` > 0 tokens at the end of the iteration of ``phase``.
 
-    The class is that of the later iterations in which it needs a block: those whose phase equals it.
+    The class is that of the later iterations in which it needs a block: those whose phase equals it. It is
+    unsigned because it only serves as an index, which then needs no sign check.
     """
     tokens = held - 1 + phase
-    return tokens - whole_blocks(p, tokens) * p.block_size
+    return np.uint64(tokens - whole_blocks(p, tokens) * p.block_size)
 
 
 @device
 def decoding_kv(p: Any, state: State, slot: int) -> int:
     """KV tokens that decoding ``slot`` holds before the iteration under way."""
     x = state.x
-    left = (np.int64(state.seqs[slot, BUCKET]) - x[ITERATION] + 1) & p.wheel_mask
+    left = (i64(state.seqs[at(slot, BUCKET)]) - x[ITERATION] + 1) & p.wheel_mask
     return largest_kv(p, state, slot) - left
 
 
@@ -124,14 +126,14 @@ def decoding_kv(p: Any, state: State, slot: int) -> int:
 def stop_decoding(p: Any, state: State, slot: int, held: int) -> None:
     """Take ``slot``, which holds ``held`` tokens before the iteration under way, off the wheel and the counters."""
     x = state.x
-    bucket = np.int64(state.seqs[slot, BUCKET])
-    other = np.int64(state.wheel[bucket])
+    bucket = i64(state.seqs[at(slot, BUCKET)])
+    other = i64(state.wheel[bucket])
     if other == slot:
-        state.wheel[bucket] = state.seqs[slot, LINK]
+        state.wheel[bucket] = state.seqs[at(slot, LINK)]
     else:
-        while np.int64(state.seqs[other, LINK]) != slot:
-            other = np.int64(state.seqs[other, LINK])
-        state.seqs[other, LINK] = state.seqs[slot, LINK]
+        while i64(state.seqs[at(other, LINK)]) != slot:
+            other = i64(state.seqs[at(other, LINK)])
+        state.seqs[at(other, LINK)] = state.seqs[at(slot, LINK)]
     x[DECODING] -= 1
     x[DECODING_KV] -= held
     if p.admission != GROWTH_FREE:
@@ -142,4 +144,4 @@ def stop_decoding(p: Any, state: State, slot: int, held: int) -> None:
 @device
 def remaining_decodes(p: Any, state: State, slot: int) -> int:
     """Decode iterations that follow the prefill of ``slot``: the prefill's end emits a token, or (paper) none."""
-    return np.int64(state.seqs[slot, OUTPUT]) - np.int64(state.seqs[slot, EMITTED]) - 1 + p.paper
+    return i64(state.seqs[at(slot, OUTPUT)]) - i64(state.seqs[at(slot, EMITTED)]) - 1 + p.paper

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastq.kernels._jit import device, device_call
 from fastq.kernels._layout import (
     BATCH_ATTENTION2,
-    BATCH_PREEMPTED,
     BATCH_PREFILL,
     BATCH_PREFILL_KV,
     BUCKET,
@@ -42,28 +39,37 @@ from fastq.kernels.lookahead import plan, unplan_decoding
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import decoding_kv, remaining_decodes, remove, stop_decoding
+from fastq.kernels.slots import at, i64, time_at
 
 
 @device
-def serve_running(p: Any, state: State, record: Record, lookahead: bool, recording: bool) -> None:
+def serve_running(
+    p: Any, state: State, record: Record, lookahead: bool, recording: bool
+) -> tuple[int, int, int, int]:
     """Give every running request its tokens of this iteration and the blocks they need.
 
     By the order of admission only the newest can be short of budget, and preempting from the newest until
     what is left fits gives the same set as serving one by one.
+
+    Returns
+    -------
+    tuple
+        Of the running requests' prefill: tokens, twice the attention work, and KV tokens held after it; and how
+        many requests were preempted.
     """
     x = state.x
     seqs = state.seqs
-    need = np.int64(state.growth[x[PHASE]])
+    need = i64(state.growth[x[PHASE]])
     prefill = 0
     attention2 = 0
     prefill_kv = 0
     for i in range(x[PREFILLING]):
-        slot = np.int64(state.prefilling[i])
-        cached = np.int64(seqs[slot, CACHED])
-        left = np.int64(seqs[slot, TARGET]) - cached
+        slot = i64(state.prefilling[i])
+        cached = i64(seqs[at(slot, CACHED)])
+        left = i64(seqs[at(slot, TARGET)]) - cached
         whole = min(p.prefill_chunk, left)
         chunk = min(whole, p.token_budget - x[DECODING] - prefill)
-        seqs[slot, CHUNK] = chunk
+        seqs[at(slot, CHUNK)] = chunk
         prefill += chunk
         attention2 += chunk * (2 * cached + chunk)
         prefill_kv += cached + chunk
@@ -71,37 +77,41 @@ def serve_running(p: Any, state: State, record: Record, lookahead: bool, recordi
             need += blocks_of(p, cached + chunk) - blocks_of(p, cached)
         if lookahead and chunk < whole:
             decodes = remaining_decodes(p, state, slot)
-            plan(p, state, cached, whole, np.int64(seqs[slot, TARGET]), decodes, -1)
-            plan(p, state, cached, chunk, np.int64(seqs[slot, TARGET]), decodes, 1)
+            plan(p, state, cached, whole, i64(seqs[at(slot, TARGET)]), decodes, -1)
+            plan(p, state, cached, chunk, i64(seqs[at(slot, TARGET)]), decodes, 1)
             x[FAILED_AT] = NONE
-    x[BATCH_PREFILL] = prefill
-    x[BATCH_ATTENTION2] = attention2
-    x[BATCH_PREFILL_KV] = prefill_kv
-    x[BATCH_PREEMPTED] = 0
-    while need > x[FREE_BLOCKS]:
-        need = preempt_newest(p, state, record, need, lookahead, recording)
+    preempted = 0
+    if need > x[FREE_BLOCKS]:
+        x[BATCH_PREFILL] = prefill
+        x[BATCH_ATTENTION2] = attention2
+        x[BATCH_PREFILL_KV] = prefill_kv
+        while need > x[FREE_BLOCKS]:
+            need = preempt_newest(p, state, record, need, lookahead, recording)
+            preempted += 1
+        prefill = x[BATCH_PREFILL]
+        attention2 = x[BATCH_ATTENTION2]
+        prefill_kv = x[BATCH_PREFILL_KV]
     x[FREE_BLOCKS] -= need
+    return prefill, attention2, prefill_kv, preempted
 
 
 @device_call
-def preempt_newest(
-    p: Any, state: State, record: Record, need: int, lookahead: bool, recording: bool
-) -> int:
+def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: bool, recording: bool) -> int:
     """Preempt the most recently admitted request; the blocks that the others need in this iteration."""
     x = state.x
     seqs = state.seqs
     slot = x[NEWEST]
     remove(state, slot)
-    if np.int64(seqs[slot, CACHED]) != NO_SLOT:
-        held = np.int64(seqs[slot, CACHED])
-        chunk = np.int64(seqs[slot, CHUNK])
+    if i64(seqs[at(slot, CACHED)]) != NO_SLOT:
+        held = i64(seqs[at(slot, CACHED)])
+        chunk = i64(seqs[at(slot, CHUNK)])
         x[PREFILLING] -= 1
         x[BATCH_PREFILL] -= chunk
         x[BATCH_ATTENTION2] -= chunk * (2 * held + chunk)
         x[BATCH_PREFILL_KV] -= held + chunk
         need -= blocks_of(p, held + chunk) - blocks_of(p, held)
         if lookahead:
-            plan(p, state, held, chunk, np.int64(seqs[slot, TARGET]), remaining_decodes(p, state, slot), -1)
+            plan(p, state, held, chunk, i64(seqs[at(slot, TARGET)]), remaining_decodes(p, state, slot), -1)
     else:
         held = decoding_kv(p, state, slot)
         need -= blocks_of(p, held + 1) - blocks_of(p, held)
@@ -109,17 +119,16 @@ def preempt_newest(
         forget_fresh(state, slot)
         if lookahead:
             unplan_decoding(
-                p, state, held, (np.int64(seqs[slot, BUCKET]) - int(x[ITERATION]) + 1) & p.wheel_mask
+                p, state, held, (i64(seqs[at(slot, BUCKET)]) - int(x[ITERATION]) + 1) & p.wheel_mask
             )
-        seqs[slot, EMITTED] = held - np.int64(seqs[slot, PROMPT]) + 1 - p.paper
+        seqs[at(slot, EMITTED)] = held - i64(seqs[at(slot, PROMPT)]) + 1 - p.paper
     if p.restart != 0:
-        seqs[slot, EMITTED] = 0
-        state.times[slot, FIRST_TOKEN_NS] = NONE
-    seqs[slot, PREEMPTED] += 1
+        seqs[at(slot, EMITTED)] = 0
+        state.times[time_at(slot, FIRST_TOKEN_NS)] = NONE
+    seqs[at(slot, PREEMPTED)] += 1
     x[FREE_BLOCKS] += blocks_of(p, held)
     x[PREEMPTIONS] += 1
     x[RECOMPUTED_TOKENS] += held
-    x[BATCH_PREEMPTED] += 1
     x[FAILED_AT] = NONE
     state.stack[x[STACKED]] = slot
     x[STACKED] += 1
@@ -133,7 +142,7 @@ def forget_fresh(state: State, slot: int) -> None:
     """Drop ``slot`` from those that await their first token at the end of this iteration."""
     x = state.x
     for i in range(x[FRESH]):
-        if np.int64(state.fresh[i]) == slot:
+        if i64(state.fresh[i]) == slot:
             x[FRESH] -= 1
             state.fresh[i] = state.fresh[x[FRESH]]
             break

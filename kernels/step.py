@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
     BASE,
-    BATCH_ATTENTION2,
-    BATCH_PREEMPTED,
-    BATCH_PREFILL,
-    BATCH_PREFILL_KV,
     CACHED,
     CHUNK,
     COMPLETED,
@@ -54,7 +48,7 @@ from fastq.kernels._layout import (
     State,
     Tables,
 )
-from fastq.kernels.histogram import bin_of
+from fastq.kernels.histogram import bin_of, upper_edge
 from fastq.kernels.iteration_time import iteration_ps
 from fastq.kernels.measures import measure_latencies
 from fastq.kernels.memory import blocks_of
@@ -67,6 +61,7 @@ from fastq.kernels.running import (
     residue,
     start_decoding,
 )
+from fastq.kernels.slots import at, i64, time_at
 
 PS_PER_NS = 1000
 
@@ -82,14 +77,22 @@ def pass_time(state: State, duration_ps: int) -> None:
 
 
 @device
-def run_batch(p: Any, tables: Tables, state: State, record: Record, recording: bool) -> None:
+def run_batch(
+    p: Any,
+    tables: Tables,
+    state: State,
+    record: Record,
+    prefill: int,
+    attention2: int,
+    prefill_kv: int,
+    preempted: int,
+    recording: bool,
+) -> None:
     """Run the batch that has been composed: the clock and the sums over iterations."""
     x = state.x
     x[DECODING_KV] += x[DECODING]
-    duration = iteration_ps(
-        tables.planes, x[BATCH_PREFILL], x[DECODING], x[DECODING_KV], x[BATCH_ATTENTION2]
-    )
-    kv_tokens = x[DECODING_KV] + x[BATCH_PREFILL_KV]
+    duration = iteration_ps(tables.planes, prefill, x[DECODING], x[DECODING_KV], attention2)
+    kv_tokens = x[DECODING_KV] + prefill_kv
     waiting = x[WAITING] + x[STACKED]
     x[SUM_RUNNING] += x[RUNNING]
     x[SUM_WAITING] += waiting
@@ -106,20 +109,18 @@ def run_batch(p: Any, tables: Tables, state: State, record: Record, recording: b
             record,
             x[NOW_NS],
             duration,
-            x[BATCH_PREFILL],
+            prefill,
             x[DECODING_KV],
-            x[BATCH_ATTENTION2],
+            attention2,
             kv_tokens,
             x[FREE_BLOCKS],
-            x[BATCH_PREEMPTED],
+            preempted,
         )
     pass_time(state, duration)
 
 
 @device
-def finish(
-    p: Any, state: State, record: Record, slot: int, saturated: bool, recording: bool
-) -> None:
+def finish(p: Any, state: State, record: Record, slot: int, saturated: bool, recording: bool) -> None:
     """Let the request in ``slot`` leave and free its blocks."""
     x = state.x
     x[FREE_BLOCKS] += blocks_of(p, largest_kv(p, state, slot))
@@ -138,10 +139,10 @@ def finish_bucket(p: Any, state: State, record: Record, saturated: bool, recordi
     """Let the decoding requests whose last iteration this was leave; how many did."""
     x = state.x
     bucket = x[ITERATION] & p.wheel_mask
-    slot = np.int64(state.wheel[bucket])
+    slot = i64(state.wheel[bucket])
     finished = 0
     while slot != NO_SLOT:
-        after = np.int64(state.seqs[slot, LINK])
+        after = i64(state.seqs[at(slot, LINK)])
         held = largest_kv(p, state, slot)
         x[DECODING] -= 1
         x[DECODING_KV] -= held
@@ -159,8 +160,8 @@ def first_token(state: State, record: Record, slot: int, saturated: bool, record
     """The request in ``slot`` emits a token, its first unless it has been preempted since."""
     if saturated and not recording:
         return
-    if state.times[slot, FIRST_TOKEN_NS] == NONE:
-        state.times[slot, FIRST_TOKEN_NS] = state.x[NOW_NS]
+    if state.times[time_at(slot, FIRST_TOKEN_NS)] == NONE:
+        state.times[time_at(slot, FIRST_TOKEN_NS)] = state.x[NOW_NS]
         if recording:
             record_event(state, record, EVENT_FIRST_TOKEN, slot, 0)
 
@@ -173,15 +174,15 @@ def end_iteration(
     x = state.x
     seqs = state.seqs
     for i in range(x[FRESH]):
-        first_token(state, record, np.int64(state.fresh[i]), saturated, recording)
+        first_token(state, record, i64(state.fresh[i]), saturated, recording)
     x[FRESH] = 0
     finished = finish_bucket(p, state, record, saturated, recording)
     kept = 0
     for i in range(x[PREFILLING]):
-        slot = np.int64(state.prefilling[i])
-        cached = np.int64(seqs[slot, CACHED]) + np.int64(seqs[slot, CHUNK])
-        if cached < np.int64(seqs[slot, TARGET]):
-            seqs[slot, CACHED] = cached
+        slot = i64(state.prefilling[i])
+        cached = i64(seqs[at(slot, CACHED)]) + i64(seqs[at(slot, CHUNK)])
+        if cached < i64(seqs[at(slot, TARGET)]):
+            seqs[at(slot, CACHED)] = cached
             state.prefilling[kept] = slot
             kept += 1
             continue
@@ -234,62 +235,69 @@ def coast(
     kv = x[DECODING_KV]
     free = x[FREE_BLOCKS]
     phase = x[PHASE]
-    iteration = x[ITERATION]
-    shortest = x[ITERATION_MIN_PS]
-    longest = x[ITERATION_MAX_PS]
-    elapsed = 0
+    first = x[ITERATION]
     until = UNLIMITED << 20
     if not saturated:
         until = min(x[NEXT_ARRIVAL_NS] - x[NOW_NS], UNLIMITED << 8) * PS_PER_NS - x[NOW_PS]
-    kv_sum = 0
-    free_sum = 0
-    ran = 0
-    bucket_hit = False
     single = planes.shape[0] == 1
     per_iteration = planes[0, PER_KV_TOKEN] * decoding
     duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
+    elapsed = 0
+    free_sum = 0
+    ran = 0
+    bucket_hit = False
+    # Iteration times only grow here, so they are counted bin by bin: ``counted`` of them up to the edge.
+    bin_now = 0
+    edge = 0
+    counted = 0
     while elapsed < until:
-        need = np.int64(state.growth[phase])
+        need = i64(state.growth[phase])
         if need > free:
             break
         if recording and x[RECORDED_ITERATIONS] >= record.iterations.shape[0]:
             break
         free -= need
-        kv += decoding
         if single:
             duration += per_iteration
         else:
-            duration = iteration_ps(planes, 0, decoding, kv, 0)
-        state.histograms[HIST_ITERATION, bin_of(duration)] += 1
-        shortest = min(shortest, duration)
-        longest = max(longest, duration)
+            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
+        if duration >= edge:
+            state.histograms[HIST_ITERATION, bin_now] += ran - counted
+            counted = ran
+            bin_now = bin_of(duration)
+            edge = upper_edge(bin_now)
+            if ran == 0:
+                x[ITERATION_MIN_PS] = min(x[ITERATION_MIN_PS], duration)
         if recording:
             start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
-            record_iteration(p, state, record, start_ns, duration, 0, kv, 0, kv, free, 0)
+            held = kv + (ran + 1) * decoding
+            record_iteration(p, state, record, start_ns, duration, 0, held, 0, held, free, 0)
         elapsed += duration
-        kv_sum += kv
         free_sum += free
-        ran += 1
-        bucket_hit = state.wheel[iteration & p.wheel_mask] != NO_SLOT
         if lookahead:
-            state.profile[iteration & p.wheel_mask] = 0
+            state.profile[(first + ran) & p.wheel_mask] = 0
+        bucket_hit = state.wheel[(first + ran) & p.wheel_mask] != NO_SLOT
+        ran += 1
         if bucket_hit:
             break
-        iteration += 1
         phase = phase - 1 if phase > 0 else p.block_size - 1
-    x[DECODING_KV] = kv
+    if ran == 0:
+        return 0
+    state.histograms[HIST_ITERATION, bin_now] += ran - counted
+    x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
+    x[DECODING_KV] = kv + ran * decoding
     x[FREE_BLOCKS] = free
     x[PHASE] = phase
-    x[ITERATION] = iteration
-    x[ITERATION_MIN_PS] = shortest
-    x[ITERATION_MAX_PS] = longest
+    x[ITERATION] = first + ran
     x[SUM_RUNNING] += ran * decoding
     x[SUM_WAITING] += ran * (x[WAITING] + x[STACKED])
-    x[SUM_KV_TOKENS] += kv_sum
+    x[SUM_KV_TOKENS] += ran * kv + decoding * (ran * (ran + 1) // 2)
     x[SUM_BLOCKS] += ran * p.kv_blocks - free_sum
     pass_time(state, elapsed)
     if not bucket_hit:
         return 0
+    # What finishes belongs to the last iteration that ran.
+    x[ITERATION] -= 1
     finished = finish_bucket(p, state, record, saturated, recording)
     x[ITERATION] += 1
     x[PHASE] = phase - 1 if phase > 0 else p.block_size - 1

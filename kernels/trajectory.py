@@ -33,6 +33,7 @@ from fastq.kernels._layout import (
     STACKED,
     START_COMPLETED,
     STARTED,
+    STEADY,
     WAITING,
     Record,
     State,
@@ -40,7 +41,7 @@ from fastq.kernels._layout import (
 )
 from fastq.kernels.admit import admit_waiting
 from fastq.kernels.measures import open_window, warmup_over
-from fastq.kernels.queue import absorb_arrivals, draw_next
+from fastq.kernels.queue import absorb_arrivals, draw_backlog, draw_next
 from fastq.kernels.recorder import has_room
 from fastq.kernels.serve import serve_running
 from fastq.kernels.step import can_coast, coast, end_iteration, run_batch
@@ -73,7 +74,9 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
         state.profile[k] = 0
     for k in range(state.growth.shape[0]):
         state.growth[k] = 0
-    if not saturated:
+    if saturated:
+        draw_backlog(p, tables, state)
+    else:
         draw_next(p, tables, state)
         absorb_arrivals(p, tables, state)
     open_window(state)
@@ -113,9 +116,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
         ``PAUSED`` or ``RECORD_FULL`` (empty the record and call again).
     """
 
-    def advance(
-        p: Any, tables: Tables, state: State, record: Record, requests: int, pause_at: int
-    ) -> int:
+    def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, pause_at: int) -> int:
         x = state.x
         if x[STARTED] == 0:
             start(p, tables, state, saturated)
@@ -130,9 +131,14 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 return RECORD_FULL
             if not saturated:
                 await_arrivals(p, tables, state)
-            serve_running(p, state, record, lookahead, recording)
-            admit_waiting(p, tables, state, record, saturated, lookahead, recording)
-            run_batch(p, tables, state, record, recording)
+            prefill, attention2, prefill_kv, preempted = serve_running(p, state, record, lookahead, recording)
+            if preempted == 0:
+                prefill, attention2, prefill_kv = admit_waiting(
+                    p, tables, state, record, prefill, attention2, prefill_kv, saturated, lookahead, recording
+                )
+            else:
+                x[STEADY] = 0
+            run_batch(p, tables, state, record, prefill, attention2, prefill_kv, preempted, recording)
             finished = end_iteration(p, state, record, saturated, lookahead, recording)
             while True:
                 if finished > 0 and x[IN_WINDOW] == 0 and warmup_over(p, x):

@@ -120,6 +120,7 @@ def test_geometric_whole_numbers_are_near_the_curve(low, high, count):
         ({"workload__prompt_tokens": {"linear": [1, 2, 3]}}, "can't be spaced"),
         ({"workload__prompt_tokens": {"uniform": [1, 2]}}, "an axis is a list"),
         ({"workload__prompt_tokens": [{"constant": 1}, {"constant": 1}]}, "both constant(1)"),
+        ({"replica__catalogue": ["a100-llama-3-8b"] * 2}, "both a100-llama-3-8b"),
         ({"scheduler__preset": ["vllm", "vlm"]}, "did you mean vllm"),
         ({"replica__max_num_seq": [1]}, "did you mean replica.max_num_seqs"),
         ({"max_num_seqs": [1]}, "did you mean replica.max_num_seqs"),

@@ -69,9 +69,7 @@ def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool) -> 
     assert len(ours) == len(raw.events)
     theirs = {(e.iteration, KINDS[e.kind], e.request_index, e.value) for e in trace.events}
     assert ours == theirs
-    finished = {
-        row[layout.REQ_INDEX]: row for row in raw.requests.tolist()
-    }
+    finished = {row[layout.REQ_INDEX]: row for row in raw.requests.tolist()}
     assert len(finished) == len(raw.requests) == len(trace.completed)
     for done in trace.completed:
         row = list(finished[done.index])

@@ -56,7 +56,7 @@ def test_large_uniform_laws_are_quantiles(high):
 
 @pytest.mark.parametrize("mean", [1.5, 2.0, 4.0, 10.0, 128.0, 1000.5])
 def test_geometric_tables_are_lower_inverses(mean):
-    """(1 - 1/m)^x <= 1 - q just where x reaches the quantile: in exact fractions where they are small enough."""
+    """(1 - 1/m)^x <= 1 - q just where x reaches the quantile, in exact fractions."""
     table = Geometric(mean).table()
     stay = 1 - 1 / Fraction(mean)
     assert table.size == QUANTILE_ENTRIES

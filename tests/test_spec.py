@@ -599,6 +599,24 @@ def test_a_trace_is_found_beside_the_spec(tmp_path):
     assert "row 2 (line 3): output_tokens = 'x'" in str(caught.value)
 
 
+def test_traces_vary_along_an_axis(tmp_path):
+    for folder, name, rows in [("", "a.csv", "1,2\n"), ("", "b.csv", "3,4\n"), ("c", "a.csv", "5,6\n")]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(f"prompt_tokens,output_tokens\n{rows}", encoding="utf-8")
+    (tmp_path / "same.csv").write_bytes((tmp_path / "a.csv").read_bytes())
+
+    def along(*names):
+        made = document(workload={}, grid={"workload.trace": list(names)})
+        return parse_spec(made, source="spec.toml", directory=tmp_path)
+
+    spec = along("a.csv", "b.csv")
+    assert [point.axes["workload.trace"] for point in spec] == ["a.csv", "b.csv"]
+    assert [point.law.prompt_tokens.tolist() for point in spec] == [[1], [3]]
+    for names in [("a.csv", "c/a.csv"), ("a.csv", "same.csv")]:  # one name, or one table
+        with pytest.raises(SpecError, match="each may stand once"):
+            along(*names)
+
+
 # Hash
 
 

@@ -1,0 +1,1 @@
+"""From the integers of replications to estimates, intervals and verdicts."""

@@ -51,7 +51,8 @@ def pooled_throughput(replications: Sequence[Replication]) -> Interval:
     total_s = math.fsum(seconds)
     rate = sum(replication.requests for replication in replications) / total_s
     residuals = [
-        replication.requests - rate * time_s for replication, time_s in zip(replications, seconds, strict=True)
+        replication.requests - rate * time_s
+        for replication, time_s in zip(replications, seconds, strict=True)
     ]
     variance = math.fsum(residual**2 for residual in residuals) / (n - 1)
     half = student_quantile(n - 1) * math.sqrt(variance / n) / (total_s / n)

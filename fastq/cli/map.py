@@ -139,7 +139,7 @@ def _axes(manifest: Manifest, table: pa.Table) -> dict[str, list[Scalar]]:
 
 
 def _holds(every: list[Any], found: list[Scalar]) -> bool:
-    """Whether the manifest tells the values of an axis as the tables show them, and not what they stand for."""
+    """Whether the manifest tells the values of an axis as the tables show them, not what they stand for."""
     return not any(isinstance(value, dict | list) for value in every) and set(found) <= set(every)
 
 

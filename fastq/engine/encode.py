@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
     from fastq.model.point import Point
     from fastq.model.run import Run
+
+CACHE_LINE_BYTES = 64
 
 Integer = TypeVar("Integer", bound=np.integer[Any])
 
@@ -71,8 +72,8 @@ class Encoded:
         ints = {name: np.empty(slots, np.uint32) for name in ("prefilling", "stack", "fresh", "free")}
         return layout.State(
             x=np.zeros(layout.REGISTERS, np.int64),
-            seqs=np.zeros((slots, layout.SEQ_COLUMNS), np.uint32),
-            times=np.zeros((slots, layout.TIME_COLUMNS), np.int64),
+            seqs=_aligned(slots * layout.SEQ_COLUMNS, np.uint32),
+            times=_aligned(slots * layout.TIME_COLUMNS, np.int64),
             wheel=np.empty(self.wheel, np.uint32),
             growth=np.empty(int(self.params["block_size"][0]), np.int32),
             profile=np.empty(self.wheel if self.lookahead else 1, np.int32),
@@ -123,15 +124,25 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         prompts=_frozen(law.prompt_tokens),
         outputs=_frozen(law.output_tokens),
         gaps=_frozen(interarrival_table(point.arrivals.process)),
-        planes=_frozen(np.array(
-            [
-                (p.base_ps, p.prefill_token_ps, p.decode_seq_ps, p.kv_token_ps, p.attention_ps)
-                for p in point.iteration_time.planes
-            ],
-            np.int64,
-        )),
+        planes=_frozen(
+            np.array(
+                [
+                    (p.base_ps, p.prefill_token_ps, p.decode_seq_ps, p.kv_token_ps, p.attention_ps)
+                    for p in point.iteration_time.planes
+                ],
+                np.int64,
+            )
+        ),
     )
     return Encoded(params, tables, slots, wheel, point.scheduler.admission is Admission.LOOKAHEAD)
+
+
+def _aligned(size: int, dtype: type[Integer]) -> NDArray[Integer]:
+    """Zeros that start on a cache line, so that no row of one line's length straddles two."""
+    spare = CACHE_LINE_BYTES // np.dtype(dtype).itemsize
+    buffer = np.zeros(size + spare, dtype)
+    start = -buffer.ctypes.data % CACHE_LINE_BYTES // buffer.itemsize
+    return buffer[start : start + size]
 
 
 def _frozen(table: NDArray[Integer]) -> NDArray[Integer]:
@@ -152,12 +163,5 @@ def _key(point: Point, run: Run) -> int:
     """Key of the generator, 64 bits: the seed, or with independent draws a hash of it and the point's values."""
     if run.common_random_numbers:
         return run.seed
-    identity = {
-        "seed": run.seed,
-        "law": point.law.digest,
-        "replica": asdict(point.replica),
-        "iteration_time": asdict(point.iteration_time),
-        "scheduler": asdict(point.scheduler),
-    }
-    text = json.dumps(identity, sort_keys=True)
+    text = f"{run.seed}:{point.digest()}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

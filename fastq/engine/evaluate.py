@@ -120,7 +120,9 @@ def evaluate_block(
     return BlockTables(
         points=_columns(result.point for result in ordered),
         replications=_columns(row for result in ordered for row in result.replications),
-        rates=_columns(row for result in ordered for row in result.rates) if "rates" in spec.run.measure else None,
+        rates=_columns(row for result in ordered for row in result.rates)
+        if "rates" in spec.run.measure
+        else None,
     )
 
 
@@ -214,7 +216,9 @@ def _saturated(
         requests = min(2 * requests, run.max_requests)
     if is_nonergodic(replications):
         throughputs = [replication.throughput_rps for replication in replications]
-        return Saturated(replications, Interval(interval.estimate, min(throughputs), max(throughputs)), "nonergodic")
+        return Saturated(
+            replications, Interval(interval.estimate, min(throughputs), max(throughputs)), "nonergodic"
+        )
     if not precise:
         return Saturated(replications, interval, "capped")
     running = max(r.running_sum / r.iterations for r in replications)

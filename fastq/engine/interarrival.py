@@ -40,7 +40,7 @@ def interarrival_table(process: str) -> NDArray[np.int64]:
 
 
 def mean_as_fixed_point(mean_ns: float) -> tuple[int, int]:
-    """A mean interarrival time, ns, as (mantissa, shift): what a quantile in 2^-24 is multiplied by and shifted right."""
+    """Split a mean interarrival time, ns: what a quantile in 2^-24 is multiplied by and then shifted right."""
     from fastq.kernels.draws import GAP_UNIT_BITS
 
     fraction, exponent = np.frexp(mean_ns)

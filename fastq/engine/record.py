@@ -86,7 +86,12 @@ def record(
     encoded = encode(point, run, mean_running=closed_forms(point).mean_running)
     compiled = compiled_advance(arrival_rate_rps is None, encoded.lookahead, True)
     raw = record_raw(
-        encoded, compiled, arrival_rate_rps=arrival_rate_rps, replication=replication, warmup_requests=0, requests=requests
+        encoded,
+        compiled,
+        arrival_rate_rps=arrival_rate_rps,
+        replication=replication,
+        warmup_requests=0,
+        requests=requests,
     )
     return Recording(_request_columns(raw.requests), _iteration_columns(raw.iterations))
 
@@ -133,9 +138,7 @@ def record_raw(
     status = layout.RECORD_FULL
     while status == layout.RECORD_FULL:
         status = advance(params, encoded.tables, state, buffer, requests, layout.UNLIMITED)
-        parts.append(
-            tuple(rows[: state.x[r]].copy() for rows, r in zip(buffer, registers, strict=True))
-        )
+        parts.append(tuple(rows[: state.x[r]].copy() for rows, r in zip(buffer, registers, strict=True)))
         state.x[list(registers)] = 0
     if status != layout.DONE:
         raise KernelError(f"the kernel stopped with status {status}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastq.analysis.intervals import Interval
-    from fastq.analysis.replication import Distribution, Replication
+    from fastq.analysis.replication import Replication
     from fastq.closed_forms import ClosedForms
     from fastq.model.point import Point
 
@@ -67,11 +67,24 @@ def theory_columns(forms: ClosedForms) -> Row:
 
 def skipped_row(point: Point, reason: str) -> Row:
     """The row of a point that can't be run: nulls, and why."""
-    measured = (
-        "service_rate_rps service_rate_low_rps service_rate_high_rps theory_rate_rps theory_stable_rps "
-        "paper_rate_rps binding rejected_share mean_iteration_s median_iteration_s mean_running mean_kv_tokens "
-        "preemptions_per_request recomputed_tokens_per_request requests iterations"
-    ).split()
+    measured = [
+        "service_rate_rps",
+        "service_rate_low_rps",
+        "service_rate_high_rps",
+        "theory_rate_rps",
+        "theory_stable_rps",
+        "paper_rate_rps",
+        "binding",
+        "rejected_share",
+        "mean_iteration_s",
+        "median_iteration_s",
+        "mean_running",
+        "mean_kv_tokens",
+        "preemptions_per_request",
+        "recomputed_tokens_per_request",
+        "requests",
+        "iterations",
+    ]
     return {**_identity(point), **dict.fromkeys(measured), "status": "skipped", "skip_reason": reason}
 
 

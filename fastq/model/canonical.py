@@ -103,6 +103,9 @@ def _settings(spec: Spec, layer: Layer) -> dict[str, object]:
     varied.update(*(SETTINGS[key].rivals for key in list(varied)))
     if "replica.prefill_chunk_tokens" not in values and "replica.max_num_batched_tokens" not in varied:
         values["replica.prefill_chunk_tokens"] = values["replica.max_num_batched_tokens"]
+    for key in ("workload.catalogue", "workload.trace"):
+        if key in values:
+            values["workload"] = values.pop(key)
     if "iteration_time.constant" in values:
         values[_PLANES] = (Plane(base_ps=cast("int", values.pop("iteration_time.constant"))),)
     return {

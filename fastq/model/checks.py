@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from fastq.model import resolve
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
+from fastq.model.reading import Place
 from fastq.model.settings import DEFAULTS
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fastq.model.grid import Axis
     from fastq.model.marginals import Marginal
     from fastq.model.point import Arrivals
-    from fastq.model.reading import Place
     from fastq.model.run import Run
     from fastq.model.settings import Layer, Value
     from fastq.model.spec import Spec
@@ -58,7 +58,7 @@ def _place(spec: Spec, case_number: int) -> Place:
     """Return where a case stands, for messages."""
     if not spec.cases:
         return spec.place
-    return type(spec.place)(f"{spec.source}, case {spec.cases[case_number].name!r}")
+    return Place(f"{spec.source}, case {spec.cases[case_number].name!r}")
 
 
 def _representatives(spec: Spec) -> Iterator[tuple[Place, Layer]]:

@@ -82,16 +82,24 @@ def read_axis(setting: Setting, value: object, place: Place) -> Axis:
         settings = [
             setting.read(entry, place.below(f"[{position}]")) for position, entry in enumerate(entries)
         ]
-    seen: dict[object, int] = {}
-    for position, entry in enumerate(settings):
-        first = seen.setdefault(_identity(entry), position)
-        if first != position:
-            raise place.error(
-                f"values {first + 1} and {position + 1} of the axis are both {setting.text(entry)}"
-                f"{' after rounding: take fewer' if isinstance(value, dict) else ''}; each may stand once",
-                value,
-            )
-    return Axis(setting.key, tuple(setting.show(entry) for entry in settings), setting.kind, tuple(settings))
+    shown = tuple(setting.show(entry) for entry in settings)
+    _refuse_equals(setting, settings, shown, place, value)
+    return Axis(setting.key, shown, setting.kind, tuple(settings))
+
+
+def _refuse_equals(
+    setting: Setting, settings: list[Value], shown: tuple[Scalar, ...], place: Place, written: object
+) -> None:
+    """Refuse two values that are the same, or that result tables could not tell apart."""
+    first_of: dict[object, int] = {}
+    for position, (entry, name) in enumerate(zip(settings, shown, strict=True)):
+        identities = (name, entry.digest) if isinstance(entry, LengthLaw) else (name,)
+        for identity in identities:
+            first = first_of.setdefault(identity, position)
+            if first != position:
+                rounded = " after rounding: take fewer" if isinstance(written, dict) else ""
+                both = f"values {first + 1} and {position + 1} of the axis are both {setting.text(entry)}"
+                raise place.error(f"{both}{rounded}; each may stand once", written)
 
 
 def check_axes(axes: tuple[Axis, ...], place: Place) -> None:
@@ -102,10 +110,6 @@ def check_axes(axes: tuple[Axis, ...], place: Place) -> None:
             raise place.at(f"grid.{axis.key}").missing(
                 f"can't be an axis together with {rival}; put both into [[cases]]"
             )
-
-
-def _identity(value: Value) -> object:
-    return value.digest if isinstance(value, LengthLaw) else value
 
 
 def _check_size(count: int, place: Place, value: object) -> None:

@@ -34,6 +34,7 @@ from fastq.model.trace import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from fastq.model.point import Scalar
 
 MAX_KV_TOKENS = 2**31 - 1

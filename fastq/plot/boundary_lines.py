@@ -96,6 +96,7 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
             columnspacing=1.8,
         ).set_in_layout(False)
         caption.write(figure)
+        style.settle(figure)
     return figure
 
 
@@ -108,16 +109,16 @@ def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> N
         y = _along(selection, facet, column)
         if joined:
             axes.plot(x, y, color=colour, linestyle=dashes)
-        else:
-            axes.plot(
-                x,
-                y,
-                color=colour,
-                linestyle="",
-                marker="_",
-                markersize=12 * size.scale,
-                markeredgewidth=1.3 * size.scale,
-            )
+        alone = _alone(y) if joined else np.isfinite(y)
+        axes.plot(
+            x[alone],
+            y[alone],
+            color=colour,
+            linestyle="",
+            marker="_",
+            markersize=12 * size.scale,
+            markeredgewidth=1.3 * size.scale,
+        )
     rate, low, high = (_along(selection, facet, f"service_rate{end}_rps") for end in ("", "_low", "_high"))
     _with_error_bars(axes, x, rate, low, high, size, joined=joined)
     shown = [selection.numbers(name, selection.rows) for name in ("service_rate_high_rps", "theory_rate_rps")]
@@ -183,6 +184,12 @@ def _with_error_bars(
         capthick=0.9 * size.scale,
         zorder=3,
     )
+
+
+def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which values have no neighbour that a line could join them to."""
+    there = np.concatenate(([False], np.isfinite(values), [False]))
+    return np.asarray(there[1:-1] & ~there[:-2] & ~there[2:])
 
 
 def _along(selection: Selection, facet: Facet, column: str) -> NDArray[np.float64]:

@@ -87,6 +87,7 @@ def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size
         caption.write(figure)
         if rows > 1:
             figure.supylabel(selection.y.label, fontsize=size.font_pt)
+        style.settle(figure)
     return figure
 
 

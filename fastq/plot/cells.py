@@ -27,6 +27,12 @@ _MOST_WRITTEN = 8
 _RASTER_CELLS = 4_000
 _SMALLEST_NAMED = 0.015
 _DASHES = (0, (3, 2))
+_LABEL_BOX = {
+    "boxstyle": "round,pad=0.12,rounding_size=0.2",
+    "facecolor": "white",
+    "edgecolor": "none",
+    "alpha": 0.75,
+}
 
 
 def colour_cells(axes: Axes, selection: Selection, values: NDArray[np.float64], look: ScalarMappable) -> None:
@@ -53,8 +59,6 @@ def draw_curves(
     axes: Axes, selection: Selection, values: NDArray[np.float64], levels: list[float], size: Size
 ) -> None:
     """Draw solid black curves of equal value, each labelled with it."""
-    from matplotlib.patheffects import withStroke
-
     masked = np.ma.masked_invalid(values)
     inside = [level for level in levels if masked.count() and masked.min() < level < masked.max()]
     if inside:
@@ -67,7 +71,7 @@ def draw_curves(
             linewidths=0.9 * size.scale,
         )
         for text in drawn.clabel(fmt=tick_label, fontsize=0.85 * size.font_pt, inline=True, inline_spacing=1):
-            text.set_path_effects([withStroke(linewidth=1.6 * size.scale, foreground="white", alpha=0.85)])
+            text.set_bbox(_LABEL_BOX)
 
 
 def draw_dashed_curves(
@@ -109,11 +113,8 @@ def write_values(
     axes: Axes, selection: Selection, values: NDArray[np.float64], form: str, size: Size
 ) -> None:
     """Write the value into each cell, in a format such as ``.3g``, where cells are few enough to hold it."""
-    from matplotlib.patheffects import withStroke
-
     if len(selection.x.values) > _MOST_WRITTEN or len(selection.y.values) > 2 * _MOST_WRITTEN:
         return
-    halo = [withStroke(linewidth=1.6 * size.scale, foreground="white", alpha=0.85)]
     for row, column in np.argwhere(np.isfinite(values)):
         axes.text(
             middle(selection.x.edges, column, column, log=selection.x.kind == "log"),
@@ -122,7 +123,7 @@ def write_values(
             ha="center",
             va="center",
             fontsize=0.85 * size.font_pt,
-            path_effects=halo,
+            bbox=_LABEL_BOX,
         )
 
 

@@ -47,6 +47,7 @@ LINE_STYLES: tuple[Any, ...] = (
 
 _HASH_SALT = "fastq"
 _PNG_DPI = 220
+_PLACE_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,20 @@ def colour_map(name: str) -> Colormap:
 
     whole = mpl.colormaps[name]
     return ListedColormap(whole(np.linspace(0.28, 1.0, 256)), name=f"light {name}")
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out and fix the places of its panels, rounded.
+
+    The solver behind constrained layout differs in the last bits from call to call, which would show in files.
+    """
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        if axes.get_axes_locator() is None:
+            axes.set_position(Bbox(axes.get_position().get_points().round(_PLACE_DIGITS)))
 
 
 def check_ending(path: str | Path) -> Path:

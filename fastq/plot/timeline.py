@@ -108,6 +108,7 @@ def draw_timeline(
         panels[-1].set_xlabel("Time (s)")
         panels[-1].set_xlim(0, horizon_s)
         caption.write(figure)
+        style.settle(figure)
     return figure
 
 

@@ -1,0 +1,68 @@
+"""Points from plain keyword arguments, without a spec file: a replica has no limit that is not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.lengths import LengthLaw, column
+from fastq.model.lengths import law as put_together
+from fastq.model.point import Arrivals, Point
+from fastq.model.replica import Replica
+from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
+
+PS_PER_MS = 10**9
+
+ROOMY_TOKENS = 1 << 20
+"""KV memory that never binds in these tests, tokens."""
+
+
+def uniform(low: int, high: int) -> range:
+    return range(low, high + 1)
+
+
+def law(prompts: Iterable[int], outputs: Iterable[int], *, joint: bool = False) -> LengthLaw:
+    return put_together(column(list(prompts)), column(list(outputs)), joint=joint, name="test law")
+
+
+def point(
+    prompts: Iterable[int] = (1,),
+    outputs: Iterable[int] = (1,),
+    *,
+    joint: bool = False,
+    planes: Iterable[Plane] = (Plane(base_ps=PS_PER_MS),),
+    admission: str = "prompt",
+    preemption: str = "recompute",
+    token_convention: str = "engine",
+    kv_capacity_tokens: int = ROOMY_TOKENS,
+    block_size: int = 1,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    prefill_chunk_tokens: int = 512,
+    watermark: float = 0.0,
+    max_model_len: int | None = None,
+) -> Point:
+    """One point; iterations of 1 ms and blocks of one token unless told otherwise."""
+    return Point(
+        index=0,
+        case=None,
+        axes={},
+        law=law(prompts, outputs, joint=joint),
+        arrivals=Arrivals(),
+        replica=Replica(
+            kv_capacity_tokens=kv_capacity_tokens,
+            block_size=block_size,
+            max_num_seqs=max_num_seqs,
+            max_num_batched_tokens=max_num_batched_tokens,
+            prefill_chunk_tokens=prefill_chunk_tokens,
+            watermark=watermark,
+            max_model_len=max_model_len,
+        ),
+        iteration_time=IterationTime(tuple(planes)),
+        scheduler=Scheduler(
+            preset="vllm",
+            admission=Admission(admission),
+            preemption=Preemption(preemption),
+            token_convention=TokenConvention(token_convention),
+        ),
+    )

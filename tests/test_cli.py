@@ -1,0 +1,329 @@
+"""The command line as a process: what it prints, where, and how it exits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPEC = """\
+title = "small"
+
+[workload]
+prompt_tokens = { uniform = [10, 100] }
+output_tokens = { uniform = [10, 100] }
+
+[replica]
+kv_capacity_tokens = 2000
+
+[iteration_time]
+constant = "20 ms"
+
+[run]
+requests = 200
+replications = 2
+warmup_requests = 100
+
+[grid]
+"replica.kv_capacity_tokens" = [1000, 2000, 4000, 8000]
+"replica.max_num_seqs" = [4, 16, "unlimited"]
+"""
+
+
+def fastq(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fastq", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spec") / "spec.toml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture(scope="module")
+def swept(
+    spec: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("swept") / "results"
+    return out, fastq("sweep", spec, "--out", out, "--threads", 1)
+
+
+def test_help_names_every_command_and_is_quick() -> None:
+    began_s = time.perf_counter()
+    done = fastq("--help")
+    elapsed_s = time.perf_counter() - began_s
+    assert done.returncode == 0
+    for command in ("sweep", "simulate", "theory", "map", "status", "info", "workload", "help", "completion"):
+        assert f"\n    {command}" in done.stdout
+    assert "examples:" in done.stdout
+    assert elapsed_s < 2.0, "argparse alone takes a tenth of a second"
+
+
+@pytest.mark.parametrize(
+    "command", ["sweep", "simulate", "theory", "map", "status", "info", "workload", "completion"]
+)
+def test_each_command_has_help(command: str) -> None:
+    done = fastq(command, "--help")
+    assert done.returncode == 0
+    assert f"usage: fastq {command}" in done.stdout
+
+
+def test_import_loads_no_heavy_package() -> None:
+    code = (
+        "import sys, fastq, fastq.cli.main; "
+        "print([name for name in ('numba', 'numpy', 'pyarrow', 'matplotlib', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_version() -> None:
+    done = fastq("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("fastq ")
+
+
+def test_unknown_command_exits_2_and_guesses() -> None:
+    done = fastq("swep")
+    assert done.returncode == 2
+    assert "did you mean 'sweep'?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_spec_lists_keys() -> None:
+    from fastq.model.run import RUN_KEYS
+    from fastq.model.settings import SETTINGS
+
+    text = fastq("help", "spec").stdout
+    for key in (*SETTINGS, *RUN_KEYS):
+        assert key.rpartition(".")[2] in text, key
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("kv_capacity_tokens = 2000", "kv_capacity_token = 2000"), ("kv_capacity_tokens", "did you mean")),
+        (("uniform = [10, 100] }", "uniform = [0, 100] }"), ("workload.prompt_tokens", "0")),
+        (('constant = "20 ms"', 'constant = "20"'), ("iteration_time.constant", "unit")),
+        (("[grid]", "[grid"), ("spec.toml",)),
+    ],
+)
+def test_malformed_spec_exits_2(tmp_path: Path, change: tuple[str, str], words: tuple[str, ...]) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_text(SPEC.replace(*change, 1))
+    done = fastq("sweep", path, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in (str(path), *words):
+        assert word in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_spec_exits_2_and_lists_grids() -> None:
+    done = fastq("theory", "no-such-grid")
+    assert done.returncode == 2
+    assert "paper-table-1" in done.stderr
+
+
+def test_set_without_value_exits_2(spec: Path) -> None:
+    done = fastq("theory", spec, "--set", "replica.block_size")
+    assert done.returncode == 2
+    assert "KEY=VALUE" in done.stderr
+
+
+def test_sweep_without_out_exits_2(spec: Path) -> None:
+    done = fastq("sweep", spec)
+    assert done.returncode == 2
+    assert "--out" in done.stderr
+
+
+def test_theory_rows_are_the_same_in_every_format(spec: Path) -> None:
+    table = fastq("theory", spec)
+    lines = [json.loads(line) for line in fastq("theory", spec, "--json").stdout.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(fastq("theory", spec, "--csv").stdout)))
+    assert table.returncode == 0
+    assert len(lines) == len(rows) == 12
+    assert [line["theory_rate_rps"] for line in lines] == [float(row["theory_rate_rps"]) for row in rows]
+    assert lines[2]["replica.max_num_seqs"] is None
+    assert "unlimited" in table.stdout
+
+
+def test_theory_of_a_wide_grid_is_a_summary() -> None:
+    done = fastq("theory", "quickstart")
+    assert done.returncode == 0
+    assert "fastq theory quickstart --csv" in done.stdout
+    assert len(done.stdout.splitlines()) < 30
+
+
+def test_theory_stops_quietly_when_its_reader_leaves() -> None:
+    command = f"{sys.executable} -m fastq theory quickstart --csv | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("point,case,")
+    assert done.stderr == ""
+
+
+def test_simulate_prints_settings_with_origins_and_both_boundaries(spec: Path) -> None:
+    done = fastq("simulate", spec, "--point", 4, "--set", "run.seed=7")
+    assert done.returncode == 0
+    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.startswith("  r")}
+    assert lines["run.seed"] == ["run.seed", "7", "--set"]
+    assert lines["replica.max_num_seqs"] == ["replica.max_num_seqs", "16", "grid"]
+    assert lines["replica.block_size"] == ["replica.block_size", "16", "default"]
+    assert "theory, self-consistent" in done.stdout
+    assert "95% interval" in done.stdout
+
+
+def test_simulate_json_with_rates(spec: Path) -> None:
+    done = fastq("simulate", spec, "--rate", 1, "--rate", 500, "--json")
+    document = json.loads(done.stdout)
+    assert [rate["verdict"] for rate in document["rates"]] == ["stable", "unstable"]
+    assert document["point"]["service_rate_rps"] <= 1.05 * document["theory"]["theory_rate_rps"]
+
+
+def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    trajectories, numbers, picture = (
+        tmp_path / name for name in ("rows.parquet", "line.parquet", "line.svg")
+    )
+    done = fastq(
+        "simulate", spec, "--rate", 2, "--rate", 50, "--trajectories", trajectories, "--timeline", numbers
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(trajectories)
+    assert set(rows["arrival_rate_rps"].to_pylist()) == {2.0, 50.0}
+    assert {"arrival_s", "prompt_tokens", "output_tokens", "wait_s", "ttft_s", "finish_s"} <= set(
+        rows.column_names
+    )
+    assert {"start_s", "waiting", "running", "kv_tokens"} <= set(pq.read_schema(numbers).names)
+    assert fastq("simulate", spec, "--rate", 2, "--rate", 50, "--timeline", picture).returncode == 0
+    assert "50 requests/s" in picture.read_text()
+
+
+def test_simulate_refuses_file_names_before_it_runs(spec: Path) -> None:
+    for option in ("--timeline", "--trajectories"):
+        done = fastq("simulate", spec, option, "rows.gif")
+        assert done.returncode == 2
+        assert ".parquet" in done.stderr
+
+
+def test_point_outside_the_grid_exits_2(spec: Path) -> None:
+    done = fastq("simulate", spec, "--point", 12)
+    assert done.returncode == 2
+    assert "0 to 11" in done.stderr
+
+
+def test_sweep_summarises_and_names_the_next_command(
+    swept: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, done = swept
+    assert done.returncode == 0, done.stderr
+    assert "simulated / theory" in done.stdout
+    assert f"fastq map {out} --x replica.kv_capacity_tokens --y replica.max_num_seqs" in done.stdout
+    assert "12/12 points" in done.stderr
+
+
+def test_sweep_again_runs_nothing_and_json_says_so(
+    spec: Path, swept: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    done = fastq("sweep", spec, "--out", swept[0], "--json", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    summary = json.loads(fastq("sweep", spec, "--out", swept[0], "--json").stdout)
+    assert summary["points_run"] == 0
+    assert summary["complete"] is True
+    assert sum(summary["binding"].values()) == 12
+
+
+def test_dry_run_writes_nothing(spec: Path, tmp_path: Path) -> None:
+    done = fastq("sweep", spec, "--out", tmp_path / "out", "--dry-run", "--json")
+    assert json.loads(done.stdout)["points"] == 12
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_data_set_exits_1(spec: Path, swept: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    done = fastq("sweep", spec, "--out", swept[0], "--set", "run.seed=2")
+    assert done.returncode == 1
+    assert "run.seed" in done.stderr
+
+
+def test_nothing_feasible_exits_3(spec: Path, tmp_path: Path) -> None:
+    words = (spec, "--set", "replica.block_size=8192", "--set", 'run.infeasible="skip"')
+    assert fastq("sweep", *words, "--out", tmp_path / "out").returncode == 3
+    assert fastq("theory", *words).returncode == 3
+    assert fastq("simulate", *words).returncode == 3
+    assert fastq("sweep", spec, "--set", "replica.block_size=8192", "--out", tmp_path / "no").returncode == 2
+
+
+def test_status(swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    assert "12 of 12 done" in fastq("status", swept[0]).stdout
+    assert json.loads(fastq("status", swept[0], "--json").stdout)["complete"] is True
+    done = fastq("status", tmp_path)
+    assert done.returncode == 1
+    assert "manifest.json" in done.stderr
+
+
+def test_map_draws_and_names_axes(
+    swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out, picture = swept[0], tmp_path / "map.png"
+    words = ("--x", "replica.kv_capacity_tokens", "-o", picture)
+    assert fastq("map", out, *words).returncode == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    unknown = fastq("map", out, "--x", "replica.nothing", "-o", picture)
+    assert unknown.returncode == 2
+    assert "replica.kv_capacity_tokens, replica.max_num_seqs" in unknown.stderr
+    value = fastq("map", out, *words, "--where", "replica.max_num_seqs=5")
+    assert value.returncode == 2
+    assert "it has 4, 16, unlimited" in value.stderr
+    assert fastq("map", out, *words, "--where", "replica.max_num_seqs=unlimited").returncode == 0
+    assert fastq("map", out, "--x", "replica.kv_capacity_tokens", "-o", "map.gif").returncode == 2
+
+
+def test_info() -> None:
+    facts = json.loads(fastq("info", "--json").stdout)
+    assert facts["cpus"]["usable"] >= 1
+    assert "quickstart" in facts["catalogues"]["grids"]
+    assert facts["cuda"]
+
+
+def test_kernels_are_cached_in_the_users_cache_directory(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
+    facts = json.loads(fastq("info", "--json", env=environment).stdout)
+    assert facts["cache_directory"] == str(tmp_path / "fastq" / "numba")
+    chosen = json.loads(fastq("info", "--json", env={**environment, "NUMBA_CACHE_DIR": str(tmp_path)}).stdout)
+    assert chosen["cache_directory"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_know_commands_and_grids(shell: str) -> None:
+    script = fastq("completion", shell).stdout
+    for word in (
+        "sweep",
+        "--trajectories" if shell != "fish" else "-l trajectories",
+        "paper-table-1",
+        "slide",
+    ):
+        assert word in script
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+def test_bash_completes() -> None:
+    script = fastq("completion", "bash").stdout
+    ask = 'COMP_WORDS=(fastq sweep --backend c) COMP_CWORD=3; _fastq; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cpu", "cuda"]

@@ -1,0 +1,222 @@
+"""Pictures: they are made, say what they show in words, and are the same byte for byte."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fastq.errors import SpecError
+from fastq.plot import style
+from fastq.plot.axis import plot_axis
+from fastq.plot.boundary_lines import draw_boundary_lines
+from fastq.plot.boundary_map import draw_boundary_map
+from fastq.plot.selection import Selection, select
+from fastq.plot.timeline import Curve, draw_timeline, in_bins
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+KV, SCALE, SEQS = "replica.kv_capacity_tokens", "workload.output_scale", "replica.max_num_seqs"
+AXES: dict[str, list[float | int | None]] = {
+    SEQS: [64, None],
+    KV: [int(value) for value in np.geomspace(16_000, 512_000, 7)],
+    SCALE: [float(value) for value in np.linspace(0.25, 4.0, 5)],
+}
+SIZE = style.SIZES["page"]
+
+
+@pytest.fixture(scope="module")
+def points() -> pa.Table:
+    rows = []
+    for index, (seqs, kv, scale) in enumerate(itertools.product(AXES[SEQS], AXES[KV], AXES[SCALE])):
+        by_memory, by_slots = kv / 40_000 / scale, (seqs or 4096) / 40 / scale
+        skipped = index == 4
+        theory = min(by_memory, by_slots)
+        rows.append(
+            {
+                SEQS: seqs,
+                KV: kv,
+                SCALE: scale,
+                "service_rate_rps": None if skipped else 0.95 * theory,
+                "service_rate_low_rps": None if skipped else 0.94 * theory,
+                "service_rate_high_rps": None if skipped else 0.96 * theory,
+                "theory_rate_rps": None if skipped else theory,
+                "theory_stable_rps": 0.9 * theory if by_memory < by_slots and not skipped else None,
+                "paper_rate_rps": None if skipped else by_memory,
+                "binding": None if skipped else "kv" if by_memory < by_slots else "seqs",
+                "status": "skipped" if skipped else "capped" if index == 9 else "ok",
+            }
+        )
+    return pa.Table.from_pylist(rows)
+
+
+def chosen(points: pa.Table, y: str | None = SCALE, **where: str) -> Selection:
+    names = {"seqs": SEQS, "scale": SCALE, "kv": KV}
+    return select(
+        points, AXES, x=KV, y=y, where={names[key]: value for key, value in where.items()}, source="d"
+    )
+
+
+def svg(figure: Figure, path: Path) -> str:
+    style.save(figure, path, size=SIZE)
+    return path.read_text()
+
+
+def test_map_says_what_it_shows(points: pa.Table, tmp_path: Path) -> None:
+    figure = draw_boundary_map(chosen(points), title="A title", note="seed 1", size=SIZE)
+    text = svg(figure, tmp_path / "map.svg")
+    for words in (
+        "A title",
+        "seed 1",
+        "Simulated boundary",
+        "Simulated ÷ theory",
+        "What limits it",
+        "KV cache capacity (tokens)",
+        "Output length scale (× workload)",
+        "sequence limit: 64 requests",
+        "sequence limit: unlimited",
+        "requests/s",
+        "KV memory",
+        "equal rate, theory",
+        "a request can never fit",
+        "precision not reached",
+    ):
+        assert words in text, words
+    assert "not run yet" not in text
+    assert "token budget" not in text
+
+
+def test_points_that_are_not_finished_are_shown_as_such(points: pa.Table, tmp_path: Path) -> None:
+    figure = draw_boundary_map(chosen(points.slice(0, 50)), title="t", note="n", size=SIZE)
+    assert "not run yet" in svg(figure, tmp_path / "map.svg")
+
+
+@pytest.mark.parametrize("ending", style.ENDINGS)
+def test_the_same_picture_has_the_same_bytes(points: pa.Table, tmp_path: Path, ending: str) -> None:
+    paths = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for path in paths:
+        style.save(draw_boundary_map(chosen(points), title="t", note="n", size=SIZE), path, size=SIZE)
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert len(first) > 10_000
+
+
+def test_few_values_are_written_into_the_cells(points: pa.Table, tmp_path: Path) -> None:
+    selection = select(points, AXES, x=SEQS, y=SCALE, where={KV: "16000"})
+    text = svg(draw_boundary_map(selection, title="t", note="n", size=SIZE), tmp_path / "map.svg")
+    assert "1.52" in text
+    assert "0.950" in text
+    assert "equal rate" not in text
+
+
+def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:
+    figure = draw_boundary_lines(chosen(points, y=None, scale="1.1875"), title="t", note="n", size=SIZE)
+    text = svg(figure, tmp_path / "lines.svg")
+    for words in (
+        "Boundary (requests/s)",
+        "simulated, 95% interval",
+        "limited by sequence limit",
+        "theory, KV memory alone",
+    ):
+        assert words in text, words
+
+
+def test_pictures_leave_no_settings_behind(points: pa.Table) -> None:
+    import matplotlib as mpl
+
+    before = {key: value for key, value in mpl.rcParams.items() if key != "backend"}
+    draw_boundary_map(chosen(points), title="t", note="n", size=style.SIZES["slide"])
+    assert {key: value for key, value in mpl.rcParams.items() if key != "backend"} == before
+
+
+def test_unknown_axes_and_values_are_named(points: pa.Table) -> None:
+    with pytest.raises(SpecError, match=rf"this data set has: {SEQS}, {KV}, {SCALE}"):
+        select(points, AXES, x="nothing", y=None, where={})
+    with pytest.raises(SpecError, match="two different axes"):
+        select(points, AXES, x=KV, y=KV, where={})
+    with pytest.raises(SpecError, match="this axis is drawn"):
+        select(points, AXES, x=KV, y=None, where={KV: "16000"})
+    with pytest.raises(SpecError, match=r"it has 1\.188, 0\.25"):
+        chosen(points, y=None, scale="1")
+
+
+def test_too_many_facets_suggest_where(points: pa.Table) -> None:
+    with pytest.raises(SpecError, match=f"--where {SCALE}=0.25"):
+        chosen(points, y=None)
+
+
+def test_where_understands_numbers_and_unlimited(points: pa.Table) -> None:
+    assert len(chosen(points, seqs="64.0").rows) == 35
+    assert len(chosen(points, seqs="unlimited").rows) == 35
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([16_000, 32_000, 64_000], "log"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], "linear"),
+        ([64, 256], "log"),
+        ([1.0, 2.0], "linear"),
+        (["vllm", "paper"], "category"),
+        ([64, None, 16], "category"),
+        ([5], "linear"),
+    ],
+)
+def test_kind_of_axis(values: list[object], kind: str) -> None:
+    axis = plot_axis(KV, values)
+    assert axis.kind == kind
+    assert len(axis.edges) == len(values) + 1
+    assert np.all(np.diff(axis.edges) > 0)
+    assert np.all((axis.edges[:-1] < axis.positions) & (axis.positions < axis.edges[1:]))
+
+
+def test_unlimited_comes_last() -> None:
+    assert plot_axis(SEQS, [None, 256, 64]).values == (64, 256, None)
+
+
+def iterations(rate_rps: float) -> dict[str, np.ndarray]:
+    start_s = 0.05 * np.arange(2000)
+    return {
+        "start_s": start_s,
+        "duration_s": np.full(2000, 0.05),
+        "waiting": np.floor(max(0.0, rate_rps - 3) * start_s),
+        "running": np.full(2000, 90 if rate_rps > 3 else 30),
+        "kv_tokens": np.full(2000, 130_000 if rate_rps > 3 else 40_000),
+    }
+
+
+def test_timeline_has_a_curve_a_rate_and_enlarges_short_queues(tmp_path: Path) -> None:
+    curves = [Curve(f"{rate} requests/s", iterations(rate)) for rate in (1, 5, 50)]
+    figure = draw_timeline(
+        curves, kv_capacity_tokens=131_000, max_num_seqs=100, title="t", note="n", size=SIZE
+    )
+    text = svg(figure, tmp_path / "timeline.svg")
+    for words in (
+        "5 requests/s",
+        "50 requests/s",
+        "Waiting, enlarged",
+        "capacity 131,000",
+        "sequence limit 100",
+        "Time (s)",
+    ):
+        assert words in text, words
+
+
+def test_bins_hold_means_and_extremes() -> None:
+    mean, least, largest = in_bins(
+        np.array([0.0, 1.0, 3.0]), np.array([2.0, 4.0, 6.0]), 4.0, np.array([0.0, 2.0, 4.0])
+    )
+    np.testing.assert_allclose(mean, [3.0, 5.0])
+    np.testing.assert_allclose(least, [2.0, 4.0])
+    np.testing.assert_allclose(largest, [4.0, 6.0])
+
+
+def test_a_name_without_a_known_ending_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"\.png, \.svg, \.pdf"):
+        style.check_ending("map.gif")
