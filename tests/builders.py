@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from fastq.closed_forms import closed_forms
 from fastq.model.iteration_time import IterationTime, Plane
 from fastq.model.lengths import LengthLaw, column
 from fastq.model.lengths import law as put_together
@@ -66,3 +68,14 @@ def point(
             token_convention=TokenConvention(token_convention),
         ),
     )
+
+
+def with_digest(point: Point) -> Point:
+    """The same point, whose law is named by its digest, by which closed forms remember it."""
+    drawn = point.law
+    return replace(point, law=law(drawn.prompt_tokens, drawn.output_tokens, joint=drawn.joint))
+
+
+def rate_at(point: Point, load: float) -> float:
+    """``load`` times the service rate of theory, requests/s, within what a clock of nanoseconds can tell apart."""
+    return min(max(load * closed_forms(point).theory_rate_rps, 1e-3), 1e6)

@@ -13,13 +13,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
+from builders import rate_at, with_digest
 from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import Request
 from stream_reference import stream
 
-from fastq.closed_forms import closed_forms
 from fastq.engine.encode import encode
 from fastq.engine.record import RawRecording, record_raw
 from fastq.kernels import _layout as layout
@@ -90,10 +90,9 @@ class Recorded:
 
 def recorded(point: Point, drawn: dict, *, saturated: bool) -> Recorded:
     """Record a run of ``point`` from its start."""
+    point = with_digest(point)
     encoded = encode(point, Run(seed=drawn["seed"]), mean_running=drawn["aged"])
-    rate_rps = None
-    if not saturated:
-        rate_rps = min(max(drawn["load"] * closed_forms(point).theory_rate_rps, 1e-3), 1e6)
+    rate_rps = None if saturated else rate_at(point, drawn["load"])
     raw = record_raw(
         encoded,
         compiled_advance(saturated, encoded.lookahead, True),

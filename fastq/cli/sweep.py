@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.points_table import points_table
 from fastq.cli.spec_argument import add_spec_argument, load
 
 if TYPE_CHECKING:
@@ -221,6 +222,8 @@ def _report(spec: Spec, summary: SweepSummary, figures: dict[str, Any], out: str
         )
     )
     text = f"{spec.title or spec.source}\n" + render(rows, left=(0, 1))
+    if small := points_table(spec, out):
+        text += "\n" + small
     if not summary.complete:
         text += f"\nSome blocks are still missing; 'fastq status {shlex.quote(out)}' lists them.\n"
     if summary.nothing_feasible:

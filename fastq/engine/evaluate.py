@@ -46,8 +46,8 @@ class PointResult:
     """
 
     point: Row
-    replications: list[Row] = field(default_factory=list)
-    rates: list[Row] = field(default_factory=list)
+    replications: list[Row] = field(default_factory=list, repr=False)
+    rates: list[Row] = field(default_factory=list, repr=False)
 
     @property
     def simulated_requests(self) -> int:

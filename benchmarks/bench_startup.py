@@ -1,0 +1,92 @@
+"""Start-up of the command and of the library, and compilation."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure, report
+from benchmarks.timing import Paired, side_by_side
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+ROOT = Path(__file__).parents[1]
+IMPORT = "import time; began = time.perf_counter(); import fastq; print(time.perf_counter() - began)"
+
+
+def python(*arguments: str, **environment: str) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def milliseconds(name: str, title: str, timed: Paired, target: str) -> Figure:
+    typical = sorted(timed.unit_s)[len(timed.unit_s) // 2]
+    return Figure(
+        name, title, f"{typical * 1e3:.0f} ms (best {timed.best_s * 1e3:.0f} ms)", timed.ratio, target
+    )
+
+
+def test_start_up(benchmark: BenchmarkFixture) -> None:
+    """Wall clock of whole processes, after one that filled the caches."""
+
+    def show_help() -> int:
+        python("-m", "fastq", "--help")
+        return 1
+
+    def nothing() -> int:
+        python("-c", "pass")
+        return 1
+
+    def import_time() -> float:
+        return float(python("-c", IMPORT))
+
+    helped, bare = benchmark.pedantic(
+        side_by_side, args=(show_help, nothing), kwargs={"rounds": 15, "clock": time.perf_counter}
+    )
+    imported = sorted(import_time() for _ in range(15))
+    report(
+        benchmark,
+        milliseconds("help", "fastq --help, the whole process", helped, "300 ms"),
+        Figure(
+            "import",
+            "import fastq",
+            f"{imported[7] * 1e3:.0f} ms (best {imported[0] * 1e3:.0f} ms)",
+            imported[7] / bare.unit_s[7],
+            "150 ms",
+        ),
+    )
+
+
+def test_first_calls(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """The first call of every kernel in a process: with an empty cache directory, and with a full one."""
+
+    def first_calls() -> dict[str, float]:
+        timed: dict[str, float] = json.loads(
+            python("-m", "benchmarks.first_calls", NUMBA_CACHE_DIR=str(tmp_path))
+        )
+        return timed
+
+    cold, warm = benchmark.pedantic(lambda: (first_calls(), first_calls()))
+    report(
+        benchmark,
+        *(
+            Figure(
+                f"first_call_{name.replace(' ', '_').replace(',', '')}",
+                f"first call: {name}",
+                f"{cold[name]:.1f} s to compile, {warm[name] * 1e3:.0f} ms from the cache",
+            )
+            for name in cold
+        ),
+    )

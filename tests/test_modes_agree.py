@@ -1,0 +1,284 @@
+"""One replication has one outcome, however it is run: plain or compiled, in one go or in pieces, on any threads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from builders import PS_PER_MS, point, rate_at, uniform, with_digest
+from drawn import points
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastq.engine.backend import Trajectory
+from fastq.engine.encode import Encoded, encode
+from fastq.engine.evaluate import evaluate_block, evaluate_point
+from fastq.engine.record import record_raw
+from fastq.kernels import _layout as layout
+from fastq.kernels.cpu import compiled_advance
+from fastq.kernels.trajectory import make_advance
+from fastq.model.iteration_time import Plane
+from fastq.model.run import Run
+from fastq.model.scheduler import Admission
+from fastq.model.spec import parse_spec
+
+NO_RECORD = layout.Record(
+    np.empty((0, layout.ITERATION_COLUMNS), np.int64),
+    np.empty((0, layout.REQUEST_COLUMNS), np.int64),
+    np.empty((0, layout.EVENT_COLUMNS), np.int64),
+)
+FLOW = tuple(admission for admission in Admission if admission is not Admission.LOOKAHEAD)
+
+runs = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**64 - 1),
+        "replication": st.integers(0, 3),
+        "warmup_requests": st.integers(0, 20),
+        "requests": st.integers(1, 60),
+        "aged": st.integers(1, 12),
+        "load": st.sampled_from([0.05, 0.5, 1.0, 3.0]),
+    }
+)
+few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+more = settings(few, max_examples=100)
+both_arrivals = pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
+both_admissions = pytest.mark.parametrize("admissions", [FLOW, (Admission.LOOKAHEAD,)], ids=["flow", "lookahead"])
+
+
+class Replica:
+    """A replication that runs in one mode, as far as it is told."""
+
+    def __init__(self, drawn_point, drawn, *, saturated: bool, plain: bool) -> None:
+        system = with_digest(drawn_point)
+        self.run = Run(seed=drawn["seed"], warmup_requests=drawn["warmup_requests"])
+        self.encoded: Encoded = encode(system, self.run, mean_running=drawn["aged"])
+        self.rate_rps = None if saturated else rate_at(system, drawn["load"])
+        self.params = self.encoded.for_replication(drawn["replication"], arrival_rate_rps=self.rate_rps)
+        self.state = self.encoded.new_state(latencies=not saturated)
+        if plain:
+            self.loop = make_advance(saturated, self.encoded.lookahead, False)
+            self.params = self.params.view(np.recarray)[0]
+        else:
+            self.loop = compiled_advance(saturated, self.encoded.lookahead, False)
+
+    def advance(self, requests: int, pause_at: int = layout.UNLIMITED) -> int:
+        return self.loop(self.params, self.encoded.tables, self.state, NO_RECORD, requests, pause_at)
+
+    @property
+    def iteration(self) -> int:
+        return int(self.state.x[layout.ITERATION])
+
+
+def named_registers(state: layout.State) -> dict[str, int]:
+    return dict(zip(layout.REGISTER_NAMES.split(), state.x.tolist(), strict=True))
+
+
+def assert_same(one: layout.State, other: layout.State) -> None:
+    assert named_registers(one) == named_registers(other)
+    assert np.array_equal(one.histograms, other.histograms)
+
+
+@both_arrivals
+@both_admissions
+def test_plain_python_and_compiled_code_give_equal_bits(saturated, admissions):
+    @few
+    @given(drawn_point=points(admissions), drawn=runs)
+    def check(drawn_point, drawn):
+        plain, compiled = (
+            Replica(drawn_point, drawn, saturated=saturated, plain=mode) for mode in (True, False)
+        )
+        assert plain.advance(drawn["requests"]) == compiled.advance(drawn["requests"]) == layout.DONE
+        assert_same(plain.state, compiled.state)
+        assert compiled.state.histograms[layout.HIST_ITERATION].sum() > 0
+
+    check()
+
+
+@both_arrivals
+@both_admissions
+def test_slices_add_up_to_an_unsliced_run(saturated, admissions):
+    @more
+    @given(drawn_point=points(admissions), drawn=runs, step=st.integers(1, 40))
+    def check(drawn_point, drawn, step):
+        sliced, whole = (Replica(drawn_point, drawn, saturated=saturated, plain=False) for _ in range(2))
+        whole.advance(drawn["requests"])
+        while (status := sliced.advance(drawn["requests"], sliced.iteration + step)) != layout.DONE:
+            assert status == layout.PAUSED
+        assert_same(sliced.state, whole.state)
+
+    check()
+
+
+@both_arrivals
+@both_admissions
+def test_a_run_that_is_carried_on_equals_a_longer_one(saturated, admissions):
+    @more
+    @given(drawn_point=points(admissions), drawn=runs)
+    def check(drawn_point, drawn):
+        n = drawn["requests"]
+        carried, straight = (Replica(drawn_point, drawn, saturated=saturated, plain=False) for _ in range(2))
+        carried.advance(n)
+        carried.advance(2 * n)
+        straight.advance(2 * n)
+        assert_same(carried.state, straight.state)
+
+    check()
+
+
+@both_arrivals
+@both_admissions
+def test_recording_changes_nothing(saturated, admissions):
+    """But for the notes on the batch under way: a full record may interrupt a stretch of like iterations."""
+
+    @more
+    @given(drawn_point=points(admissions), drawn=runs)
+    def check(drawn_point, drawn):
+        bare = Replica(drawn_point, drawn, saturated=saturated, plain=False)
+        bare.advance(drawn["requests"])
+        raw = record_raw(
+            bare.encoded,
+            compiled_advance(saturated, bare.encoded.lookahead, True),
+            arrival_rate_rps=bare.rate_rps,
+            replication=drawn["replication"],
+            warmup_requests=drawn["warmup_requests"],
+            requests=drawn["requests"],
+            iteration_rows=64,
+        )
+        recorded = dict(zip(layout.REGISTER_NAMES.split(), raw.registers.tolist(), strict=True))
+        for name, value in named_registers(bare.state).items():
+            if not name.startswith(("RECORDED_", "BATCH_", "STEADY")):
+                assert (name, recorded[name]) == (name, value)
+
+    check()
+
+
+def small_system(admission: str = "prompt"):
+    return point(
+        uniform(10, 160),
+        uniform(10, 160),
+        kv_capacity_tokens=4096,
+        block_size=16,
+        admission=admission,
+        max_num_batched_tokens=256,
+        prefill_chunk_tokens=64,
+        planes=[Plane(base_ps=8 * PS_PER_MS, prefill_token_ps=3 * 10**7, kv_token_ps=10**6)],
+    )
+
+
+def outcome(replication) -> dict:
+    """Everything that a replication yields, comparable with ==."""
+
+    def plain(value):
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        if isinstance(value, dict):
+            return {name: plain(entry) for name, entry in value.items()}
+        return value
+
+    return plain(dataclasses.asdict(replication))
+
+
+@pytest.mark.parametrize("rate_rps", [None, 5.0])
+@pytest.mark.parametrize("admission", ["prompt", "lookahead"])
+def test_a_trajectory_carried_on_equals_a_longer_one(admission, rate_rps):
+    """To n and then to 2n, or to 2n with its checkpoint at n: the same replication, checkpoints included."""
+    encoded = encode(small_system(admission), Run(seed=9), mean_running=20)
+    carried, straight = Trajectory(encoded, 1, rate_rps), Trajectory(encoded, 1, rate_rps)
+    short = carried.run_to(1500)
+    assert short.requests >= 1500 > short.half_requests >= 750
+    long = straight.run_to(3000)
+    assert outcome(carried.run_to(3000)) == outcome(long)
+    assert long.half_requests == short.requests
+    assert long.half_elapsed_ps == short.elapsed_ps
+
+
+def test_a_trajectory_in_short_slices_equals_one_in_long_ones(monkeypatch):
+    encoded = encode(small_system(), Run(seed=9), mean_running=20)
+    whole = outcome(Trajectory(encoded, 0).run_to(2000))
+    monkeypatch.setattr("fastq.engine.backend.ITERATIONS_PER_SLICE", 17)
+    assert outcome(Trajectory(encoded, 0).run_to(2000)) == whole
+
+
+def grid(**run):
+    return parse_spec(
+        {
+            "workload": {"prompt_tokens": {"uniform": [10, 160]}, "output_tokens": {"uniform": [10, 160]}},
+            "arrivals": {"load": [0.5, 0.9]},
+            "replica": {"kv_capacity_tokens": 4096, "max_num_batched_tokens": 256},
+            "iteration_time": {"planes": [{"base_ms": 8, "prefill_token_us": 30, "kv_token_ns": 1000}]},
+            "run": {"requests": 400, "replications": 4, "measure": ["boundary", "rates"], **run},
+            "grid": {
+                "replica.kv_capacity_tokens": [1024, 2048, 8192],
+                "scheduler.admission": ["prompt", "peak", "lookahead"],
+            },
+        },
+        source="test",
+    )
+
+
+def test_tables_do_not_depend_on_threads():
+    spec = grid()
+    alone = evaluate_block(spec, 0, threads=1)
+    assert len(alone.points["point"]) == 9
+    for threads in (2, 5):
+        assert evaluate_block(spec, 0, threads=threads) == alone
+    result = evaluate_point(spec, 4, threads=2)
+    assert result == evaluate_point(spec, 4)
+    assert result.point == {name: column[4] for name, column in alone.points.items()}
+
+
+def test_tables_do_not_depend_on_how_points_are_cut_into_blocks():
+    spec = grid()
+    whole = evaluate_block(spec, 0)
+    parts = [evaluate_block(spec, block, block_points=4) for block in range(3)]
+    for name, column in whole.points.items():
+        assert [value for part in parts for value in part.points[name]] == column
+
+
+def drawn_lengths(system, run: Run, replication: int) -> list[tuple[int, int]]:
+    """Lengths of the first requests that a saturated replication serves."""
+    encoded = encode(system, run, mean_running=1)
+    raw = record_raw(
+        encoded,
+        compiled_advance(True, encoded.lookahead, True),
+        arrival_rate_rps=None,
+        replication=replication,
+        warmup_requests=0,
+        requests=200,
+    )
+    rows = {row[layout.REQ_INDEX]: row for row in raw.requests.tolist()}
+    return [(rows[k][layout.REQ_PROMPT], rows[k][layout.REQ_OUTPUT]) for k in range(50)]
+
+
+def test_common_random_numbers_are_common_and_others_are_not():
+    one, other = (
+        dataclasses.replace(
+            small_system(), replica=dataclasses.replace(small_system().replica, kv_capacity_tokens=kv)
+        )
+        for kv in (4096, 8192)
+    )
+    common, independent = Run(seed=3), Run(seed=3, common_random_numbers=False)
+    assert drawn_lengths(one, common, 0) == drawn_lengths(other, common, 0)
+    assert drawn_lengths(one, independent, 0) != drawn_lengths(other, independent, 0)
+    assert drawn_lengths(one, independent, 0) != drawn_lengths(one, common, 0)
+    # Independent draws belong to the values of a point: its place in a grid and its name don't matter.
+    moved = dataclasses.replace(one, index=17, case="moved", axes={"replica.kv_capacity_tokens": 4096})
+    assert drawn_lengths(one, independent, 0) == drawn_lengths(moved, independent, 0)
+
+
+def test_seeds_and_replications_differ():
+    seen = [
+        tuple(drawn_lengths(small_system(), Run(seed=seed), replication))
+        for seed in (0, 1, 2**32, 2**63)
+        for replication in (0, 2)
+    ]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_a_seed_decides_the_tables(common):
+    one, again, other = (grid(seed=seed, common_random_numbers=common) for seed in (5, 5, 6))
+    table = evaluate_point(one, 0)
+    assert table == evaluate_point(again, 0)
+    assert table.point["service_rate_rps"] != evaluate_point(other, 0).point["service_rate_rps"]
