@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, report
-from benchmarks.timing import Paired, side_by_side
+from benchmarks.timing import side_by_side
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 ROOT = Path(__file__).parents[1]
+ROUNDS = 15
 IMPORT = "import time; began = time.perf_counter(); import fastq; print(time.perf_counter() - began)"
 
 
@@ -31,11 +33,8 @@ def python(*arguments: str, **environment: str) -> str:
     ).stdout
 
 
-def milliseconds(name: str, title: str, timed: Paired, target: str) -> Figure:
-    typical = sorted(timed.unit_s)[len(timed.unit_s) // 2]
-    return Figure(
-        name, title, f"{typical * 1e3:.0f} ms (best {timed.best_s * 1e3:.0f} ms)", timed.ratio, target
-    )
+def typical_and_best(times_s: list[float]) -> str:
+    return f"{median(times_s) * 1e3:.0f} ms (best {min(times_s) * 1e3:.0f} ms)"
 
 
 def test_start_up(benchmark: BenchmarkFixture) -> None:
@@ -49,21 +48,20 @@ def test_start_up(benchmark: BenchmarkFixture) -> None:
         python("-c", "pass")
         return 1
 
-    def import_time() -> float:
-        return float(python("-c", IMPORT))
-
     helped, bare = benchmark.pedantic(
-        side_by_side, args=(show_help, nothing), kwargs={"rounds": 15, "clock": time.perf_counter}
+        side_by_side, args=(show_help, nothing), kwargs={"rounds": ROUNDS, "clock": time.perf_counter}
     )
-    imported = sorted(import_time() for _ in range(15))
+    imported = [float(python("-c", IMPORT)) for _ in range(ROUNDS)]
     report(
         benchmark,
-        milliseconds("help", "fastq --help, the whole process", helped, "300 ms"),
+        Figure(
+            "help", "fastq --help, the whole process", typical_and_best(helped.unit_s), helped.ratio, "300 ms"
+        ),
         Figure(
             "import",
-            "import fastq",
-            f"{imported[7] * 1e3:.0f} ms (best {imported[0] * 1e3:.0f} ms)",
-            imported[7] / bare.unit_s[7],
+            "import fastq (ratio: to python -c pass)",
+            typical_and_best(imported),
+            median(imported) / median(bare.unit_s),
             "150 ms",
         ),
     )

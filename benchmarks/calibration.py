@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
@@ -26,31 +26,33 @@ STEPS = 1 << 20
 TABLE_BITS = 12
 
 
-def _loop(table: NDArray[np.int32], steps: int) -> int:
+def _loop(table: NDArray[np.int32], marks: NDArray[np.int32], steps: int) -> int:
     state = 1
     total = 0
-    for _ in range(steps):
+    for step in range(steps):
         state = (state * 1_103_515_245 + 12_345) & 0x7FFFFFFF
-        value = table[state >> (31 - TABLE_BITS)]
+        place = state >> (31 - TABLE_BITS)
+        value = table[place]
+        # The store keeps this a branch: without it the compiler would compute both sides and select.
         if value & 1:
             total += value
+            marks[place] = step
         else:
             total ^= state
     return total
 
 
 @cache
-def _compiled() -> tuple[Callable[[Any, int], int], NDArray[np.int32]]:
+def _compiled() -> Callable[[int], int]:
     table = np.random.default_rng(1).integers(0, 1 << 30, 1 << TABLE_BITS, dtype=np.int32)
     loop = njit(nogil=True)(_loop)
-    loop(table, 1)
-    return loop, table
+    loop(table, np.zeros_like(table), 1)
+    return lambda steps: int(loop(table, np.zeros_like(table), steps))
 
 
 def run_loop(steps: int = STEPS) -> None:
     """Run the loop once; it holds no lock of the interpreter."""
-    loop, table = _compiled()
-    loop(table, steps)
+    _compiled()(steps)
 
 
 def step_seconds(clock: Callable[[], float] = time.thread_time) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from statistics import median
+from itertools import pairwise
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from benchmarks.calibration import step_seconds
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    Clock = Callable[[], float]
     Work = Callable[[], int]
 
 ROUNDS = 9
@@ -21,42 +23,31 @@ ROUNDS = 9
 
 @dataclass
 class Paired:
-    """Rounds of some work, each with the calibration loop before and after it.
-
-    The clock counts the CPU time of the thread unless told otherwise: what other processes take away is not
-    counted, but what they cost in caches, frequency and shared cores is. That is what the pairing is for.
+    """Rounds of some work, each with the calibration loop just before and just after it.
 
     Parameters
     ----------
     work
         What is timed; it returns how many units (requests, points) it did.
     clock
-        Seconds.
+        Seconds. By default the CPU time of the thread: what other processes take away is not counted. What
+        they cost in caches, frequency and shared cores is, and the pairing is against that.
+    unit_s
+        Time of a unit, by round.
+    step_s
+        Time of a step of the loop, by round.
     """
 
     work: Work
-    clock: Callable[[], float] = time.thread_time
+    clock: Clock = time.thread_time
     unit_s: list[float] = field(default_factory=list)
-    steps: list[float] = field(default_factory=list)
-    _before: float = 0.0
+    step_s: list[float] = field(default_factory=list)
 
-    def calibrate(self) -> None:
-        """Time the loop before a round."""
-        self._before = step_seconds(self.clock)
-
-    def round(self) -> None:
-        """Run the work once, then the loop."""
+    def run(self) -> None:
+        """Do the work once."""
         began = self.clock()
         units = self.work()
-        unit_s = (self.clock() - began) / units
-        step_s = (self._before + step_seconds(self.clock)) / 2
-        self.unit_s.append(unit_s)
-        self.steps.append(unit_s / step_s)
-
-    def forget(self) -> None:
-        """Drop the rounds so far: what compiles or fills caches."""
-        self.unit_s.clear()
-        self.steps.clear()
+        self.unit_s.append((self.clock() - began) / units)
 
     @property
     def best_s(self) -> float:
@@ -64,35 +55,41 @@ class Paired:
         return min(self.unit_s)
 
     @property
+    def steps(self) -> list[float]:
+        """Cost of a unit in steps of the calibration loop, by round."""
+        return [unit_s / step_s for unit_s, step_s in zip(self.unit_s, self.step_s, strict=True)]
+
+    @property
     def ratio(self) -> float:
-        """Cost of a unit in steps of the calibration loop: the median of the rounds' own ratios.
+        """Median of :attr:`steps`.
 
         A disturbance that lasts longer than a round slows both sides alike, and a shorter one spoils few
-        rounds, on either side.
+        rounds, on either side; so this repeats better than a time does.
         """
         return median(self.steps)
 
 
 def paired(benchmark: BenchmarkFixture, work: Work, *, rounds: int = ROUNDS) -> Paired:
-    """Time ``work`` as the benchmark, on one core."""
+    """Time ``work`` as the benchmark, on one core, after a run that compiles and fills caches."""
+    work()
     timed = Paired(work)
-    timed.calibrate()
-    timed.round()
-    timed.forget()
-    # The closing run of the loop is taken apart from the benchmark's own time, by the teardown.
-    benchmark.pedantic(timed.round, setup=timed.calibrate, rounds=rounds)
+    loops: list[float] = []
+    benchmark.pedantic(timed.run, setup=lambda: loops.append(step_seconds()), rounds=rounds)
+    loops.append(step_seconds())
+    timed.step_s = [mean(around) for around in pairwise(loops)]
     return timed
 
 
-def side_by_side(*works: Work, rounds: int = ROUNDS, clock: Callable[[], float] = time.thread_time) -> list[Paired]:
-    """Time several works in turn, round after round."""
+def side_by_side(*works: Work, rounds: int = ROUNDS, clock: Clock = time.thread_time) -> list[Paired]:
+    """Time several works in turn, round after round, after a run of each that compiles and fills caches."""
+    for work in works:
+        work()
     timed = [Paired(work, clock) for work in works]
-    for one in timed:
-        one.calibrate()
-        one.round()
-        one.forget()
+    before = step_seconds(clock)
     for _ in range(rounds):
         for one in timed:
-            one.calibrate()
-            one.round()
+            one.run()
+            after = step_seconds(clock)
+            one.step_s.append((before + after) / 2)
+            before = after
     return timed

@@ -30,6 +30,15 @@ NO_RECORD = layout.Record(
 )
 FLOW = tuple(admission for admission in Admission if admission is not Admission.LOOKAHEAD)
 
+MEASURED = """
+    ITERATION NOW_NS NOW_PS FREE_BLOCKS RUNNING DECODING DECODING_KV MAX_RUNNING COMPLETED REJECTED ARRIVED
+    START_NS START_PS START_ITERATION START_COMPLETED START_BACKLOG WARMUP_COMPLETED IDLE_NS SUM_RUNNING
+    SUM_WAITING SUM_KV_TOKENS SUM_BLOCKS MAX_WAITING PREEMPTIONS RECOMPUTED_TOKENS TPOT_COUNT
+    WAIT_LOW WAIT_HIGH WAIT_MIN WAIT_MAX TTFT_LOW TTFT_HIGH TTFT_MIN TTFT_MAX
+    TPOT_LOW TPOT_HIGH TPOT_MIN TPOT_MAX E2E_LOW E2E_HIGH E2E_MIN E2E_MAX
+    ITERATION_MIN_PS ITERATION_MAX_PS
+""".split()
+
 runs = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**64 - 1),
@@ -40,7 +49,7 @@ runs = st.fixed_dictionaries(
         "load": st.sampled_from([0.05, 0.5, 1.0, 3.0]),
     }
 )
-few = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 more = settings(few, max_examples=100)
 both_arrivals = pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
 both_admissions = pytest.mark.parametrize("admissions", [FLOW, (Admission.LOOKAHEAD,)], ids=["flow", "lookahead"])
@@ -129,7 +138,7 @@ def test_a_run_that_is_carried_on_equals_a_longer_one(saturated, admissions):
 @both_arrivals
 @both_admissions
 def test_recording_changes_nothing(saturated, admissions):
-    """But for the notes on the batch under way: a full record may interrupt a stretch of like iterations."""
+    """Every sum and the state of the replica are the same; notes on the batch under way are none of them."""
 
     @more
     @given(drawn_point=points(admissions), drawn=runs)
@@ -146,9 +155,8 @@ def test_recording_changes_nothing(saturated, admissions):
             iteration_rows=64,
         )
         recorded = dict(zip(layout.REGISTER_NAMES.split(), raw.registers.tolist(), strict=True))
-        for name, value in named_registers(bare.state).items():
-            if not name.startswith(("RECORDED_", "BATCH_", "STEADY")):
-                assert (name, recorded[name]) == (name, value)
+        own = named_registers(bare.state)
+        assert {name: own[name] for name in MEASURED} == {name: recorded[name] for name in MEASURED}
 
     check()
 
