@@ -82,8 +82,8 @@ def test_first_calls(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
         *(
             Figure(
                 f"first_call_{name.replace(' ', '_').replace(',', '')}",
-                f"first call: {name}",
-                f"{cold[name]:.1f} s to compile, {warm[name] * 1e3:.0f} ms from the cache",
+                f"first in a process: {name}",
+                f"{cold[name]:.1f} s, {warm[name] * 1e3:.0f} ms from a full cache",
             )
             for name in cold
         ),

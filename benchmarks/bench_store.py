@@ -12,7 +12,7 @@ from fastq.engine.blocks import BLOCK_POINTS
 from fastq.engine.evaluate import evaluate_point
 from fastq.model.spec import load_spec
 from fastq.store.location import open_location
-from fastq.store.manifest import manifest_of
+from fastq.store.manifest import claim, manifest_of
 from fastq.store.writer import write_block
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def test_writing_share(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
         ),
     }
     location, manifest = open_location(tmp_path), manifest_of(spec, BLOCK_POINTS)
+    claim(location, manifest)
 
     def simulate() -> int:
         for k in range(SAMPLED):

@@ -19,7 +19,7 @@ def main() -> None:
     blocks, out = int(sys.argv[1]), sys.argv[2]
     per_capacity = blocks * BLOCK_POINTS // CAPACITIES
     spec = standard_spec(
-        run={"requests": 1, "warmup_requests": 0, "replications": 2},
+        run={"requests": 64, "warmup_requests": 0, "replications": 2},
         grid={
             "replica.kv_capacity_tokens": {"linear": [20_000, 20_000 + 100 * (CAPACITIES - 1), CAPACITIES]},
             "replica.max_num_seqs": list(range(1, per_capacity + 1)),

@@ -53,10 +53,10 @@ def main() -> None:
     if chosen.save_baseline and chosen.k:
         parser.error("--save-baseline takes all benchmarks: leave -k out")
     figures, taken_on = run_all(chosen.k), describe()
-    if chosen.save_baseline:
-        save_baseline(figures, taken_on)
     rows = table(figures, load_baseline())
     print(as_text(rows))
+    if chosen.save_baseline:
+        save_baseline(figures, taken_on)
     if not (chosen.no_write or chosen.k):
         machine = ", ".join(
             f"{name} {text}" for name, text in taken_on.items() if name not in ("machine", "date")

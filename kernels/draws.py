@@ -1,7 +1,8 @@
 """The draws of a request, as a pure function of (key, replication, request index).
 
-One counter gives a request's four words: the first and last make its interarrival time, the second and third
-its lengths. The age of a request that stands at the start comes from a counter of its own.
+One counter gives four words. With an arrival process they are one request's: the first and last make its
+interarrival time, the second and third its lengths. In an infinite backlog, where nothing arrives, they are the
+lengths of two requests. The age of a request that stands at the start comes from a counter of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 
 STREAM_REQUEST = np.uint64(0)
 STREAM_AGE = np.uint64(1)
+STREAM_BACKLOG = np.uint64(2)
 
 _WORD = np.uint64(0xFFFFFFFF)
 _WORD_BITS = np.uint64(32)
@@ -43,32 +45,17 @@ _EXPONENT_ZERO = 1023 << 6
 
 
 @device
-def request_words(p: Any, index: int) -> Words:
-    """Four words of request ``index``."""
-    i = np.uint64(index)
+def words_of(p: Any, counter: int, stream: np.uint64) -> Words:
+    """Four words of ``counter`` in ``stream``."""
+    i = np.uint64(counter)
     return philox(
         i & _WORD,
         i >> _WORD_BITS,
         np.uint64(p.replication),
-        STREAM_REQUEST,
+        stream,
         np.uint64(p.key_low),
         np.uint64(p.key_high),
     )
-
-
-@device
-def age_word(p: Any, index: int) -> np.uint64:
-    """The word that decides the age of request ``index`` where it stands at the start."""
-    i = np.uint64(index)
-    words = philox(
-        i & _WORD,
-        i >> _WORD_BITS,
-        np.uint64(p.replication),
-        STREAM_AGE,
-        np.uint64(p.key_low),
-        np.uint64(p.key_high),
-    )
-    return words[0]
 
 
 @device
@@ -78,12 +65,12 @@ def below(word: np.uint64, n: int) -> int:
 
 
 @device
-def lengths(p: Any, tables: Tables, words: Words) -> tuple[int, int]:
-    """Prompt and output length, tokens."""
-    first = below(words[1], tables.prompts.size)
+def lengths(p: Any, tables: Tables, first_word: np.uint64, second_word: np.uint64) -> tuple[int, int]:
+    """Prompt and output length, tokens; the second word only counts where the two are independent."""
+    first = below(first_word, tables.prompts.size)
     if p.joint != 0:
         return i64(tables.prompts[first]), i64(tables.outputs[first])
-    second = below(words[2], tables.outputs.size)
+    second = below(second_word, tables.outputs.size)
     return i64(tables.prompts[first]), i64(tables.outputs[second])
 
 

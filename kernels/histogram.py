@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastq.kernels._jit import device
+from fastq.kernels.slots import index_of
 
 if TYPE_CHECKING:
     from fastq.kernels._layout import I64
@@ -47,4 +48,4 @@ def upper_edge(k: int) -> int:
 @device
 def count(histograms: I64, row: int, value: int) -> None:
     """Count ``value`` once in histogram ``row``."""
-    histograms[row, bin_of(value)] += 1
+    histograms[row, index_of(bin_of(value))] += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
     ARRIVED,
@@ -25,11 +27,21 @@ from fastq.kernels._layout import (
     NEXT_PROMPT,
     NOW_NS,
     REJECTED,
+    SPARE_FIRST,
+    SPARE_SECOND,
     WAITING,
     State,
     Tables,
 )
-from fastq.kernels.draws import age_word, below, gap_ns, lengths, request_words
+from fastq.kernels.draws import (
+    STREAM_AGE,
+    STREAM_BACKLOG,
+    STREAM_REQUEST,
+    below,
+    gap_ns,
+    lengths,
+    words_of,
+)
 
 
 @device
@@ -40,9 +52,9 @@ def draw_next(p: Any, tables: Tables, state: State) -> None:
     arrival = x[NEXT_ARRIVAL_NS]
     while True:
         index += 1
-        words = request_words(p, index)
+        words = words_of(p, index, STREAM_REQUEST)
         arrival += gap_ns(p, tables, words)
-        prompt, output = lengths(p, tables, words)
+        prompt, output = lengths(p, tables, words[1], words[2])
         if prompt + output <= p.max_total_tokens:
             break
         x[REJECTED] += 1
@@ -78,9 +90,9 @@ def ready_head(p: Any, tables: Tables, state: State) -> None:
     arrival = x[HEAD_ARRIVAL_NS]
     while True:
         index += 1
-        words = request_words(p, index)
+        words = words_of(p, index, STREAM_REQUEST)
         arrival += gap_ns(p, tables, words)
-        prompt, output = lengths(p, tables, words)
+        prompt, output = lengths(p, tables, words[1], words[2])
         if prompt + output <= p.max_total_tokens:
             break
     x[HEAD_INDEX] = index
@@ -97,8 +109,13 @@ def draw_backlog(p: Any, tables: Tables, state: State) -> None:
     index = x[NEXT_INDEX]
     while True:
         index += 1
-        words = request_words(p, index)
-        prompt, output = lengths(p, tables, words)
+        if index & 1 == 0:
+            words = words_of(p, index >> 1, STREAM_BACKLOG)
+            prompt, output = lengths(p, tables, words[0], words[1])
+            x[SPARE_FIRST] = words[2]
+            x[SPARE_SECOND] = words[3]
+        else:
+            prompt, output = lengths(p, tables, np.uint64(x[SPARE_FIRST]), np.uint64(x[SPARE_SECOND]))
         if prompt + output <= p.max_total_tokens:
             break
         x[REJECTED] += 1
@@ -107,7 +124,7 @@ def draw_backlog(p: Any, tables: Tables, state: State) -> None:
     x[NEXT_OUTPUT] = output
     x[NEXT_EMITTED] = 0
     if index < p.aged_requests:
-        x[NEXT_EMITTED] = below(age_word(p, index), output)
+        x[NEXT_EMITTED] = below(words_of(p, index, STREAM_AGE)[0], output)
 
 
 @device

@@ -6,9 +6,7 @@ of them need a block, and nothing is touched request by request until it finishe
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
@@ -33,7 +31,10 @@ from fastq.kernels._layout import (
     State,
 )
 from fastq.kernels.memory import whole_blocks
-from fastq.kernels.slots import at, i64
+from fastq.kernels.slots import at, i64, index_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @device
@@ -111,7 +112,8 @@ def residue(p: Any, phase: int, held: int) -> np.uint64:
     unsigned because it only serves as an index, which then needs no sign check.
     """
     tokens = held - 1 + phase
-    return np.uint64(tokens - whole_blocks(p, tokens) * p.block_size)
+    found: np.uint64 = index_of(tokens - whole_blocks(p, tokens) * p.block_size)
+    return found
 
 
 @device

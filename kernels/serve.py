@@ -39,7 +39,7 @@ from fastq.kernels.lookahead import plan, unplan_decoding
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import decoding_kv, remaining_decodes, remove, stop_decoding
-from fastq.kernels.slots import at, i64, time_at
+from fastq.kernels.slots import at, i64, index_of, time_at
 
 
 @device
@@ -59,7 +59,7 @@ def serve_running(
     """
     x = state.x
     seqs = state.seqs
-    need = i64(state.growth[x[PHASE]])
+    need = i64(state.growth[index_of(x[PHASE])])
     prefill = 0
     attention2 = 0
     prefill_kv = 0

@@ -23,6 +23,12 @@ def time_at(slot: int, column: int) -> int:
 
 
 @device
+def index_of(value: Any) -> Any:
+    """``value`` >= 0 as an index, unsigned: numba then leaves out the code for indices that count from the end."""
+    return np.uint64(value)
+
+
+@device
 def i64(value: Any) -> Any:
     """``value``, of any width, as a signed integer of 64 bits."""
     return np.int64(value)

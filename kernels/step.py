@@ -61,7 +61,7 @@ from fastq.kernels.running import (
     residue,
     start_decoding,
 )
-from fastq.kernels.slots import at, i64, time_at
+from fastq.kernels.slots import at, i64, index_of, time_at
 
 PS_PER_NS = 1000
 
@@ -101,7 +101,7 @@ def run_batch(
     x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
     x[ITERATION_MIN_PS] = min(x[ITERATION_MIN_PS], duration)
     x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
-    state.histograms[HIST_ITERATION, bin_of(duration)] += 1
+    state.histograms[HIST_ITERATION, index_of(bin_of(duration))] += 1
     if recording:
         record_iteration(
             p,
@@ -251,7 +251,7 @@ def coast(
     edge = 0
     counted = 0
     while elapsed < until:
-        need = i64(state.growth[phase])
+        need = i64(state.growth[index_of(phase)])
         if need > free:
             break
         if recording and x[RECORDED_ITERATIONS] >= record.iterations.shape[0]:
@@ -262,7 +262,7 @@ def coast(
         else:
             duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
         if duration >= edge:
-            state.histograms[HIST_ITERATION, bin_now] += ran - counted
+            state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
             counted = ran
             bin_now = bin_of(duration)
             edge = upper_edge(bin_now)
@@ -283,7 +283,7 @@ def coast(
         phase = phase - 1 if phase > 0 else p.block_size - 1
     if ran == 0:
         return 0
-    state.histograms[HIST_ITERATION, bin_now] += ran - counted
+    state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
     x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
     x[DECODING_KV] = kv + ran * decoding
     x[FREE_BLOCKS] = free

@@ -1,6 +1,7 @@
 """The stream of requests in big integers: an independent reading of how draws are made.
 
-Words 1 and 2 of a request's counter pick the lengths, words 0 and 3 the interarrival time, whose quantile table
+With an arrival process words 1 and 2 of a request's counter pick its lengths, words 0 and 3 the interarrival
+time. In a backlog one counter picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table
 has 64 entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
 """
 
@@ -15,7 +16,7 @@ from fastq.engine.encode import Encoded
 
 OCTAVES, PER_OCTAVE = 53, 64
 HALF = OCTAVES * PER_OCTAVE + 1
-AGE_STREAM = 1
+AGE_STREAM, BACKLOG_STREAM = 1, 2
 
 
 def words(key: int, replication: int, index: int, stream: int = 0) -> tuple[int, ...]:
@@ -54,9 +55,14 @@ def stream(
     gaps = encoded.tables.gaps.tolist()
     arrival_ns = index = 0
     while True:
-        w = words(seed, replication, index)
-        first = pick(w[1], len(prompts))
-        second = first if params["joint"][0] else pick(w[2], len(outputs))
+        if arrival_rate_rps is not None:
+            w = words(seed, replication, index)
+            pair = w[1:3]
+        else:
+            start = index % 2 * 2
+            pair = words(seed, replication, index // 2, BACKLOG_STREAM)[start : start + 2]
+        first = pick(pair[0], len(prompts))
+        second = first if params["joint"][0] else pick(pair[1], len(outputs))
         prompt, output = prompts[first], outputs[second]
         emitted = 0
         if arrival_rate_rps is not None:

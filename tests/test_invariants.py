@@ -246,7 +246,10 @@ def test_the_clock_adds_up_but_for_idle_jumps(saturated, point, drawn):
         end_ns, carried_ps = iteration.start_ns + total_ps // PS_PER_NS, total_ps % PS_PER_NS
         ends[number] = end_ns
         if number + 1 == len(run.iterations):
-            assert (run.raw.registers[layout.NOW_NS], run.raw.registers[layout.NOW_PS]) == (end_ns, carried_ps)
+            assert (run.raw.registers[layout.NOW_NS], run.raw.registers[layout.NOW_PS]) == (
+                end_ns,
+                carried_ps,
+            )
             break
         following = run.iterations[number + 1].start_ns
         if following != end_ns:
