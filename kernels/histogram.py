@@ -35,17 +35,6 @@ def bin_of(value: int) -> int:
 
 
 @device
-def upper_edge(k: int) -> int:
-    """The smallest integer above bin ``k`` >= 1."""
-    octave = (k - 1) >> BINS_PER_OCTAVE_BITS
-    steps = (1 << BINS_PER_OCTAVE_BITS) + ((k - 1) & ((1 << BINS_PER_OCTAVE_BITS) - 1)) + 1
-    if octave >= BINS_PER_OCTAVE_BITS:
-        return steps << (octave - BINS_PER_OCTAVE_BITS)
-    shift = BINS_PER_OCTAVE_BITS - octave
-    return (steps + (1 << shift) - 1) >> shift
-
-
-@device
 def count(histograms: I64, row: int, value: int) -> None:
     """Count ``value`` once in histogram ``row``."""
     histograms[row, index_of(bin_of(value))] += 1

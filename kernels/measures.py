@@ -21,8 +21,6 @@ from fastq.kernels._layout import (
     IDLE_NS,
     IN_WINDOW,
     ITERATION,
-    ITERATION_MAX_PS,
-    ITERATION_MIN_PS,
     MAX_RUNNING,
     NONE,
     NOW_NS,
@@ -38,7 +36,6 @@ from fastq.kernels._layout import (
     TPOT_COUNT,
     TPOT_LOW,
     TTFT_LOW,
-    UNLIMITED,
     WAIT_LOW,
     WARMUP_COMPLETED,
     State,
@@ -49,7 +46,7 @@ from fastq.kernels.slots import at, i64, time_at
 LIMB_BITS = 40
 """A latency sum is low + high x 2^40, ns."""
 _LIMB_MASK = (1 << LIMB_BITS) - 1
-_LOW, _HIGH, _MIN, _MAX = range(4)
+_LOW, _HIGH = range(2)
 
 MIN_WARMUP_REQUESTS = 1000
 WARMUP_PER_RUNNING = 10
@@ -57,12 +54,10 @@ WARMUP_PER_RUNNING = 10
 
 @device
 def add_latency(x: I64, first: int, value: int) -> None:
-    """Add ``value``, ns, to the sum and range whose registers start at ``first``."""
+    """Add ``value``, ns, to the sum whose registers start at ``first``."""
     low = x[first + _LOW] + value
     x[first + _HIGH] += low >> LIMB_BITS
     x[first + _LOW] = low & _LIMB_MASK
-    x[first + _MIN] = min(x[first + _MIN], value)
-    x[first + _MAX] = max(x[first + _MAX], value)
 
 
 @device
@@ -110,10 +105,6 @@ def open_window(state: State) -> None:
     x[START_ARRIVED] = x[ARRIVED]
     for k in range(IDLE_NS, TPOT_COUNT + 1):
         x[k] = 0
-    for k in (WAIT_LOW, TTFT_LOW, TPOT_LOW, E2E_LOW):
-        x[k + _MIN] = UNLIMITED << 20
-    x[ITERATION_MIN_PS] = UNLIMITED << 20
-    x[ITERATION_MAX_PS] = 0
     histograms = state.histograms
     for row in range(histograms.shape[0]):
         for k in range(histograms.shape[1]):

@@ -20,8 +20,6 @@ from fastq.kernels._layout import (
     GROWTH_FREE,
     HIST_ITERATION,
     ITERATION,
-    ITERATION_MAX_PS,
-    ITERATION_MIN_PS,
     LINK,
     MAX_WAITING,
     NEXT_ARRIVAL_NS,
@@ -48,7 +46,7 @@ from fastq.kernels._layout import (
     State,
     Tables,
 )
-from fastq.kernels.histogram import bin_of, upper_edge
+from fastq.kernels.histogram import bin_of
 from fastq.kernels.iteration_time import iteration_ps
 from fastq.kernels.measures import measure_latencies
 from fastq.kernels.memory import blocks_of
@@ -64,13 +62,20 @@ from fastq.kernels.running import (
 from fastq.kernels.slots import at, i64, index_of, time_at
 
 PS_PER_NS = 1000
+MAX_REMAINDER_PS = 1 << 61
 
 
 @device
-def pass_time(state: State, duration_ps: int) -> None:
-    """Move the clock on; what is below a nanosecond is carried."""
+def pass_time(state: State, duration_ps: int, timed: bool) -> None:
+    """Move the clock on; what is below a nanosecond is carried.
+
+    Where nobody reads the clock between iterations (not ``timed``) whole nanoseconds pile up in the remainder.
+    """
     x = state.x
     total = x[NOW_PS] + duration_ps
+    if not timed and total < MAX_REMAINDER_PS:
+        x[NOW_PS] = total
+        return
     whole = total // PS_PER_NS
     x[NOW_NS] += whole
     x[NOW_PS] = total - whole * PS_PER_NS
@@ -86,6 +91,7 @@ def run_batch(
     attention2: int,
     prefill_kv: int,
     preempted: int,
+    saturated: bool,
     recording: bool,
 ) -> None:
     """Run the batch that has been composed: the clock and the sums over iterations."""
@@ -93,14 +99,13 @@ def run_batch(
     x[DECODING_KV] += x[DECODING]
     duration = iteration_ps(tables.planes, prefill, x[DECODING], x[DECODING_KV], attention2)
     kv_tokens = x[DECODING_KV] + prefill_kv
-    waiting = x[WAITING] + x[STACKED]
     x[SUM_RUNNING] += x[RUNNING]
-    x[SUM_WAITING] += waiting
     x[SUM_KV_TOKENS] += kv_tokens
     x[SUM_BLOCKS] += p.kv_blocks - x[FREE_BLOCKS]
-    x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
-    x[ITERATION_MIN_PS] = min(x[ITERATION_MIN_PS], duration)
-    x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
+    if not saturated:
+        waiting = x[WAITING] + x[STACKED]
+        x[SUM_WAITING] += waiting
+        x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
     state.histograms[HIST_ITERATION, index_of(bin_of(duration))] += 1
     if recording:
         record_iteration(
@@ -116,7 +121,7 @@ def run_batch(
             x[FREE_BLOCKS],
             preempted,
         )
-    pass_time(state, duration)
+    pass_time(state, duration, not saturated or recording)
 
 
 @device
@@ -246,9 +251,8 @@ def coast(
     free_sum = 0
     ran = 0
     bucket_hit = False
-    # Iteration times only grow here, so they are counted bin by bin: ``counted`` of them up to the edge.
+    # Iteration times only grow here, so they are counted bin by bin, of which ``counted`` so far.
     bin_now = 0
-    edge = 0
     counted = 0
     while elapsed < until:
         need = i64(state.growth[index_of(phase)])
@@ -261,13 +265,12 @@ def coast(
             duration += per_iteration
         else:
             duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
-        if duration >= edge:
-            state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
-            counted = ran
-            bin_now = bin_of(duration)
-            edge = upper_edge(bin_now)
-            if ran == 0:
-                x[ITERATION_MIN_PS] = min(x[ITERATION_MIN_PS], duration)
+        bin_next = bin_of(duration)
+        if bin_next != bin_now:
+            if ran > counted:
+                state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
+                counted = ran
+            bin_now = bin_next
         if recording:
             start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
             held = kv + (ran + 1) * decoding
@@ -284,16 +287,16 @@ def coast(
     if ran == 0:
         return 0
     state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
-    x[ITERATION_MAX_PS] = max(x[ITERATION_MAX_PS], duration)
     x[DECODING_KV] = kv + ran * decoding
     x[FREE_BLOCKS] = free
     x[PHASE] = phase
     x[ITERATION] = first + ran
     x[SUM_RUNNING] += ran * decoding
-    x[SUM_WAITING] += ran * (x[WAITING] + x[STACKED])
+    if not saturated:
+        x[SUM_WAITING] += ran * (x[WAITING] + x[STACKED])
     x[SUM_KV_TOKENS] += ran * kv + decoding * (ran * (ran + 1) // 2)
     x[SUM_BLOCKS] += ran * p.kv_blocks - free_sum
-    pass_time(state, elapsed)
+    pass_time(state, elapsed, not saturated or recording)
     if not bucket_hit:
         return 0
     # What finishes belongs to the last iteration that ran.

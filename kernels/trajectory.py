@@ -138,7 +138,9 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 )
             else:
                 x[STEADY] = 0
-            run_batch(p, tables, state, record, prefill, attention2, prefill_kv, preempted, recording)
+            run_batch(
+                p, tables, state, record, prefill, attention2, prefill_kv, preempted, saturated, recording
+            )
             finished = end_iteration(p, state, record, saturated, lookahead, recording)
             while True:
                 if finished > 0 and x[IN_WINDOW] == 0 and warmup_over(p, x):

@@ -26,7 +26,7 @@ def distribution(values: list[int]) -> Distribution:
     bins = np.zeros(BINS, np.int64)
     for value in values:
         bins[bin_of(value)] += 1
-    return Distribution(len(values), sum(values), min(values, default=0), max(values, default=0), bins)
+    return Distribution(len(values), sum(values), bins)
 
 
 def replication(
@@ -151,12 +151,12 @@ values_of_any_size = st.one_of(st.integers(0, 300), st.integers(0, 10**6), st.in
 
 @settings(max_examples=300)
 @given(st.lists(values_of_any_size, min_size=1, max_size=60), st.sampled_from([0.1, 0.5, 0.9, 0.99, 1.0]))
-def test_quantiles_are_within_half_a_bin_of_those_of_numpy(values, share):
-    """Half a bin is 1/256 of a value at most: within one percent."""
-    known = float(np.quantile(values, share, method="inverted_cdf"))
+def test_quantiles_are_in_the_same_bin_as_those_of_numpy(values, share):
+    """A bin is 1/128 of a value wide at most: within one percent."""
+    known = int(np.quantile(values, share, method="inverted_cdf"))
     found = quantile(distribution(values), bin_edges(), share)
-    assert found == pytest.approx(known, rel=1 / 256, abs=0)
-    assert min(values) <= found <= max(values)
+    assert found == pytest.approx(known, rel=1 / 128, abs=0)
+    assert bin_of(math.floor(found)) == bin_of(known)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
@@ -184,7 +184,6 @@ def test_merging_is_counting_together(parts):
     together = merged([distribution(part) for part in parts])
     expected = distribution([value for part in parts for value in part])
     assert (together.count, together.total) == (expected.count, expected.total)
-    assert (together.smallest, together.largest) == (expected.smallest, expected.largest)
     assert np.array_equal(together.bins, expected.bins)
     assert mean(together) == pytest.approx(np.mean([value for part in parts for value in part]))
 

@@ -41,9 +41,9 @@ def compiled_draws(p, tables, first, count):
     prompts = np.empty(count, np.int64)
     outputs = np.empty(count, np.int64)
     for k in range(count):
-        words = draws.request_words(p[0], first + k)
+        words = draws.words_of(p[0], first + k, draws.STREAM_REQUEST)
         gaps[k] = draws.gap_ns(p[0], tables, words)
-        prompts[k], outputs[k] = draws.lengths(p[0], tables, words)
+        prompts[k], outputs[k] = draws.lengths(p[0], tables, words[1], words[2])
     return gaps, prompts, outputs
 
 
@@ -75,14 +75,13 @@ def test_the_generator_equals_its_reference(counter, key):
     replication=st.integers(0, 2**16 - 1),
     index=st.one_of(st.integers(0, 10**6), st.integers(2**32 - 3, 2**32 + 3), st.integers(0, 2**48)),
 )
-def test_the_words_of_a_request_equal_the_reference_stream(key, replication, index):
+def test_the_words_of_every_stream_equal_the_reference(key, replication, index):
     params = np.zeros(1, PARAMS)
     params["key_low"], params["key_high"], params["replication"] = key & 0xFFFFFFFF, key >> 32, replication
     p = params.view(np.recarray)[0]
-    found = tuple(int(value) for value in draws.request_words(p, index))
-    assert found == stream_reference.words(key, replication, index)
-    age = int(draws.age_word(p, index))
-    assert age == stream_reference.words(key, replication, index, stream_reference.AGE_STREAM)[0]
+    for number, stream in enumerate((draws.STREAM_REQUEST, draws.STREAM_AGE, draws.STREAM_BACKLOG)):
+        found = tuple(int(value) for value in draws.words_of(p, index, stream))
+        assert found == stream_reference.words(key, replication, index, number)
 
 
 @settings(max_examples=25, deadline=None)

@@ -24,8 +24,11 @@ MIN_RELATIVE_SPREAD = 0.01
 def is_nonergodic(replications: Sequence[Replication]) -> bool:
     """Whether the throughputs of replications differ by more than the halves of each one do.
 
-    An F test of the variance between replications against that between the halves of one.
+    An F test of the variance between replications against that between the halves of one. A window too small to
+    have two halves says nothing.
     """
+    if any(not 0 < r.half_elapsed_ps < r.elapsed_ps for r in replications):
+        return False
     first = [r.half_requests / r.half_elapsed_ps for r in replications]
     second = [(r.requests - r.half_requests) / (r.elapsed_ps - r.half_elapsed_ps) for r in replications]
     means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]

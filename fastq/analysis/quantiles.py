@@ -22,8 +22,6 @@ def merged(distributions: Sequence[Distribution]) -> Distribution:
     return Distribution(
         count=sum(d.count for d in distributions),
         total=sum(d.total for d in distributions),
-        smallest=min(d.smallest for d in distributions),
-        largest=max(d.largest for d in distributions),
         bins=bins,
     )
 
@@ -43,14 +41,15 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float)
     Returns
     -------
     float
-        Middle of the bin, never outside the range of the values: exact where all are equal.
+        Middle of the bin; the mean where one bin holds all values, so exact where all are equal.
     """
     if distribution.count == 0:
         return None
     rank = int(np.ceil(share * distribution.count))
     k = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
-    middle = (int(edges[k]) + int(edges[k + 1]) - 1) / 2
-    return min(max(middle, distribution.smallest), distribution.largest)
+    if distribution.bins[k] == distribution.count:
+        return distribution.total / distribution.count
+    return (int(edges[k]) + int(edges[k + 1]) - 1) / 2
 
 
 def mean(distribution: Distribution) -> float | None:

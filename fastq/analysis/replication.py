@@ -22,16 +22,14 @@ class Distribution:
 
     Parameters
     ----------
-    count, total, smallest, largest
-        Values, their sum and their range, in ``unit`` (ns for latencies, ps for iteration times).
+    count, total
+        Number of values and their sum, ns for latencies, ps for iteration times.
     bins
         Counts by bin of the histogram, int64; see :mod:`fastq.engine.bins` for the edges.
     """
 
     count: int
     total: int
-    smallest: int
-    largest: int
     bins: NDArray[np.int64]
 
 

@@ -132,8 +132,6 @@ class Trajectory:
             iteration_time=Distribution(
                 count=iterations,
                 total=elapsed_ps - idle_ns * 1000,
-                smallest=int(x[layout.ITERATION_MIN_PS]),
-                largest=int(x[layout.ITERATION_MAX_PS]),
                 bins=self._bins(layout.HIST_ITERATION),
             ),
             latencies=latencies,
@@ -141,13 +139,11 @@ class Trajectory:
 
     def _latency(self, row: int, register: int) -> Distribution:
         x = self._state.x
-        low, high, smallest, largest = (int(value) for value in x[register : register + 4])
+        low, high = (int(value) for value in x[register : register + 2])
         bins = self._bins(row)
         return Distribution(
             count=int(bins.sum()),
             total=low + (high << measures.LIMB_BITS),
-            smallest=smallest,
-            largest=largest,
             bins=bins,
         )
 

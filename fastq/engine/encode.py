@@ -58,7 +58,8 @@ class Encoded:
 
     def for_replication(self, replication: int, *, arrival_rate_rps: float | None) -> NDArray[np.void]:
         """Parameters of one replication; without a rate the queue is saturated, and odd replications start aged."""
-        params = self.params.copy()
+        # As bytes: numpy copies records field by field.
+        params = self.params.view(np.uint8).copy().view(layout.PARAMS)
         params["replication"] = replication
         if arrival_rate_rps is not None or replication % 2 == 0:
             params["aged_requests"] = 0
