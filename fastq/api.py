@@ -114,7 +114,9 @@ def simulate(
     """
     from fastq.engine.cpus import usable_cpus
     from fastq.engine.evaluate import evaluate_point
+    from fastq.engine.executors import refuse_counts
 
+    refuse_counts(threads=threads)
     if arrival_rate is not None:
         rates = (arrival_rate,) if isinstance(arrival_rate, int | float) else arrival_rate
         spec = spec.at_rates(rates)

@@ -100,22 +100,15 @@ def admit_waiting(
             break
         target = prompt + emitted
         chunk = min(p.prefill_chunk, target, budget)
-        taken = blocks_of(p, chunk)
         if lookahead:
+            taken = blocks_of(p, chunk)
             decodes = output - emitted - 1 + p.paper
             if not fits_ahead(p, state, chunk, target, decodes):
                 break
             plan(p, state, 0, chunk, target, decodes, 1)
         else:
-            reserve = p.watermark_blocks if x[RUNNING] > 0 else 0
-            required = taken
-            if p.admission == ADMIT_PEAK:
-                taken = blocks_of(p, prompt + output - 1 + p.paper)
-                required = taken
-                reserve = 0
-            elif p.admission != ADMIT_CHUNK:
-                required = blocks_of(p, target)
-            if required > x[FREE_BLOCKS] - reserve:
+            taken = blocks_if_fits(p, state, chunk, target, prompt + output - 1 + p.paper)
+            if taken == NONE:
                 x[STEADY] = 1
                 break
         if again:
@@ -141,6 +134,24 @@ def admit_waiting(
             record_event(state, record, EVENT_ADMIT, slot, target)
     x[MAX_RUNNING] = max(x[MAX_RUNNING], x[RUNNING])
     return prefill, attention2, prefill_kv
+
+
+@device
+def blocks_if_fits(p: Any, state: State, chunk: int, target: int, largest: int) -> int:
+    """Blocks that admitting a request takes now; ``NONE`` where it does not fit.
+
+    Parameters
+    ----------
+    chunk, target, largest
+        KV tokens of its first chunk, of its whole prefill, and in its last iteration.
+    """
+    x = state.x
+    if p.admission == ADMIT_PEAK:
+        reserved = blocks_of(p, largest)
+        return reserved if reserved <= x[FREE_BLOCKS] else NONE
+    required = blocks_of(p, chunk if p.admission == ADMIT_CHUNK else target)
+    reserve = p.watermark_blocks if x[RUNNING] > 0 else 0
+    return blocks_of(p, chunk) if required <= x[FREE_BLOCKS] - reserve else NONE
 
 
 @device

@@ -27,7 +27,6 @@ from fastq.kernels._layout import (
     NOW_PS,
     OUTPUT,
     SCHEDULED_NS,
-    START_ARRIVED,
     START_BACKLOG,
     START_COMPLETED,
     START_ITERATION,
@@ -102,7 +101,6 @@ def open_window(state: State) -> None:
     x[START_COMPLETED] = x[COMPLETED]
     x[WARMUP_COMPLETED] = x[COMPLETED]
     x[START_BACKLOG] = x[ARRIVED] - x[COMPLETED]
-    x[START_ARRIVED] = x[ARRIVED]
     for k in range(IDLE_NS, TPOT_COUNT + 1):
         x[k] = 0
     histograms = state.histograms

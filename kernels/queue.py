@@ -26,7 +26,6 @@ from fastq.kernels._layout import (
     NEXT_OUTPUT,
     NEXT_PROMPT,
     NOW_NS,
-    REJECTED,
     SPARE_FIRST,
     SPARE_SECOND,
     WAITING,
@@ -57,7 +56,6 @@ def draw_next(p: Any, tables: Tables, state: State) -> None:
         prompt, output = lengths(p, tables, words[1], words[2])
         if prompt + output <= p.max_total_tokens:
             break
-        x[REJECTED] += 1
     x[NEXT_INDEX] = index
     x[NEXT_ARRIVAL_NS] = arrival
     x[NEXT_PROMPT] = prompt
@@ -118,7 +116,6 @@ def draw_backlog(p: Any, tables: Tables, state: State) -> None:
             prompt, output = lengths(p, tables, np.uint64(x[SPARE_FIRST]), np.uint64(x[SPARE_SECOND]))
         if prompt + output <= p.max_total_tokens:
             break
-        x[REJECTED] += 1
     x[NEXT_INDEX] = index
     x[NEXT_PROMPT] = prompt
     x[NEXT_OUTPUT] = output

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
+    ARRIVED,
+    CLOCK_FULL,
+    CLOCK_LIMIT_NS,
     COMPLETED,
     DONE,
     FAILED_AT,
@@ -112,8 +115,8 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
     -------
     Callable
         ``advance(p, tables, state, record, requests, pause_at)``: runs to the end of the iteration in which
-        ``requests`` have completed inside the window, or up to iteration ``pause_at``; returns ``DONE``,
-        ``PAUSED`` or ``RECORD_FULL`` (empty the record and call again).
+        ``requests`` have completed inside the window, or until iterations and arrivals number ``pause_at``;
+        returns ``DONE``, ``PAUSED``, ``RECORD_FULL`` (empty the record and call again) or ``CLOCK_FULL``.
     """
 
     def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, pause_at: int) -> int:
@@ -125,8 +128,10 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 if not saturated:
                     absorb_arrivals(p, tables, state)
                 return DONE
-            if x[ITERATION] >= pause_at:
+            if x[ITERATION] + x[ARRIVED] >= pause_at:
                 return PAUSED
+            if x[NOW_NS] >= CLOCK_LIMIT_NS:
+                return CLOCK_FULL
             if recording and not has_room(state, record):
                 return RECORD_FULL
             if not saturated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from builders import law
 from hypothesis import strategies as st
 
 from fastq.model.iteration_time import IterationTime, Plane
@@ -31,13 +31,13 @@ def law_of(prompts: list[int], outputs: list[int], *, joint: bool) -> LengthLaw:
     if joint:
         n = min(len(prompts), len(outputs))
         prompts, outputs = prompts[:n], outputs[:n]
-    return LengthLaw(np.array(prompts, np.int32), np.array(outputs, np.int32), joint, "drawn", "")
+    return law(prompts, outputs, joint=joint)
 
 
 @st.composite
 def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)) -> Point:
-    law = law_of(draw(lengths), draw(lengths), joint=draw(st.booleans()))
-    longest = int(law.prompt_tokens.max()) + int(law.output_tokens.max())
+    drawn = law_of(draw(lengths), draw(lengths), joint=draw(st.booleans()))
+    longest = int(drawn.prompt_tokens.max()) + int(drawn.output_tokens.max())
     block_size = draw(st.sampled_from([1, 1, 2, 3, 4, 7, 16]))
     # Enough for the largest request, and room for a few to a few dozen.
     blocks_needed = -(-longest // block_size)
@@ -49,15 +49,15 @@ def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)
     convention = draw(st.sampled_from(TokenConvention))
     max_model_len = None
     if draw(st.integers(0, 4)) == 0:
-        shortest = int(law.prompt_tokens.min()) + int(law.output_tokens.min())
-        if law.joint:
-            shortest = int((law.prompt_tokens + law.output_tokens).min())
+        shortest = int(drawn.prompt_tokens.min()) + int(drawn.output_tokens.min())
+        if drawn.joint:
+            shortest = int((drawn.prompt_tokens + drawn.output_tokens).min())
         max_model_len = draw(st.integers(shortest, longest))
     return Point(
         index=0,
         case=None,
         axes={},
-        law=law,
+        law=drawn,
         arrivals=Arrivals(),
         replica=Replica(
             kv_capacity_tokens=blocks * block_size + draw(st.integers(0, block_size - 1)),

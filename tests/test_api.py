@@ -71,6 +71,12 @@ def test_simulate_refuses_a_point_outside(spec: fastq.Spec) -> None:
         fastq.simulate(spec, point=3)
 
 
+def test_simulate_refuses_fewer_than_one_thread(spec: fastq.Spec) -> None:
+    for threads in (0, -1):
+        with pytest.raises(fastq.SpecError, match="--threads = .*must be 1 or more"):
+            fastq.simulate(spec, threads=threads)
+
+
 def test_sweep_and_read(spec: fastq.Spec, tmp_path: Path) -> None:
     summary = fastq.sweep(spec, tmp_path / "out", workers=1, threads=1)
     assert summary.complete

@@ -7,12 +7,15 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from fastq.cli.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -253,6 +256,69 @@ def test_dry_run_writes_nothing(spec: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_dry_run_is_of_this_machine_only(spec: Path) -> None:
+    for words in (("--executor", "dask"), ("--address", "tcp://elsewhere:8786")):
+        done = fastq("sweep", spec, "--dry-run", *words)
+        assert done.returncode == 2
+        assert "leave out --executor and --address" in done.stderr
+
+
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_fewer_than_one_thread_exits_2(spec: Path, tmp_path: Path, count: str) -> None:
+    for words in (
+        ("simulate", spec),
+        ("sweep", spec, "--out", tmp_path / "out"),
+        ("sweep", spec, "--dry-run"),
+    ):
+        done = fastq(*words, "--threads", count)
+        assert done.returncode == 2
+        assert done.stderr == f"fastq: error: --threads = {count}: must be 1 or more\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_shard_without_blocks_says_so(spec: Path, tmp_path: Path) -> None:
+    done = fastq("sweep", spec, "--out", tmp_path / "out", "--shard", "1/2")
+    assert done.returncode == 0
+    assert "This shard has no blocks" in done.stdout
+    assert "Next:" not in done.stdout
+
+
+def test_out_of_memory_is_one_line(
+    spec: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise MemoryError("Unable to allocate 8.00 TiB")
+
+    monkeypatch.setattr("fastq.api.theory_rows", exhaust)
+    assert main(["theory", str(spec)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fastq: error: not enough memory (Unable to allocate 8.00 TiB). ")
+    assert captured.err.count("\n") == 1
+
+
+def test_simulate_ends_soon_when_it_is_interrupted(spec: Path) -> None:
+    words = ("simulate", spec, "--set", "run.requests=40000000", "--threads", 2)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastq", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        time.sleep(3.0)  # past the imports; wherever it is then, it has to stop
+        began_s = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        elapsed_s = time.perf_counter() - began_s
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines()[-1].startswith("fastq: error: interrupted")
+    assert "Traceback" not in stderr
+    assert elapsed_s < 5.0
+
+
 def test_another_data_set_exits_1(spec: Path, swept: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     done = fastq("sweep", spec, "--out", swept[0], "--set", "run.seed=2")
     assert done.returncode == 1
@@ -261,7 +327,13 @@ def test_another_data_set_exits_1(spec: Path, swept: tuple[Path, subprocess.Comp
 
 def test_nothing_feasible_exits_3(spec: Path, tmp_path: Path) -> None:
     words = (spec, "--set", "replica.block_size=8192", "--set", 'run.infeasible="skip"')
-    assert fastq("sweep", *words, "--out", tmp_path / "out").returncode == 3
+    done = fastq("sweep", *words, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "Nothing was feasible. The first point: a request of 100 prompt" in done.stdout
+    short = (spec, "--set", "replica.max_model_len=8", "--set", 'run.infeasible="skip"')
+    done = fastq("sweep", *short, "--out", tmp_path / "short")
+    assert done.returncode == 3
+    assert "Nothing was feasible. The first point: every request is rejected" in done.stdout
     assert fastq("theory", *words).returncode == 3
     assert fastq("simulate", *words).returncode == 3
     assert fastq("sweep", spec, "--set", "replica.block_size=8192", "--out", tmp_path / "no").returncode == 2

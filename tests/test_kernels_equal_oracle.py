@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import oracle
 import pytest
 from drawn import points
@@ -13,9 +14,10 @@ from stream_reference import stream
 
 from fastq.closed_forms import closed_forms
 from fastq.engine.encode import Encoded, encode
-from fastq.engine.record import RawRecording, plain_advance, record_raw
+from fastq.engine.record import RawRecording, record_raw
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
+from fastq.kernels.trajectory import make_advance
 from fastq.model.point import Point
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
@@ -117,7 +119,7 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
         warmup_requests=drawn["warmup_requests"],
         window_requests=drawn["requests"],
     )
-    loop = plain_advance if plain else compiled
+    loop = in_plain_python if plain else compiled
     advance = loop(saturated=saturated, lookahead=encoded.lookahead)
     raw = record_raw(
         encoded,
@@ -133,6 +135,15 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
 
 def compiled(*, saturated: bool, lookahead: bool):
     return compiled_advance(saturated, lookahead, True)
+
+
+def in_plain_python(*, saturated: bool, lookahead: bool):
+    loop = make_advance(saturated, lookahead, True)
+
+    def advance(params, *rest):
+        return loop(params.view(np.recarray)[0], *rest)
+
+    return advance
 
 
 many = settings(max_examples=520, deadline=None, suppress_health_check=list(HealthCheck))

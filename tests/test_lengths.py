@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastq.errors import SpecError
-from fastq.model.law_cache import LawCache
+from fastq.model.law_cache import LawCache, lengths
 from fastq.model.lengths import MAX_LENGTH_TOKENS, QUANTILE_ENTRIES, column, law, scaled, scaled_column
 from fastq.model.marginal_constant import Constant
 from fastq.model.marginal_geometric import Geometric
@@ -233,7 +233,7 @@ def test_the_cache_gives_back_the_same_law_and_drops_the_oldest_tables(monkeypat
         "workload.output_scale": 1.0,
     }
     for step in range(1, 20):
-        made = cache.law({**values, "workload.prompt_scale": step / 4})
+        made = cache.law(lengths({**values, "workload.prompt_scale": step / 4}))
         assert made.prompt_tokens.tolist() == [max(1, math.floor(x * step / 4 + 0.5)) for x in range(1, 51)]
         assert not made.joint
-    assert cache.law({**values, "workload.prompt_scale": 19 / 4}) is made
+    assert cache.law(lengths({**values, "workload.prompt_scale": 19 / 4})) is made

@@ -26,7 +26,7 @@ from fastq.store.local import ABANDONED_AFTER_S, LocalDirectory
 from fastq.store.location import open_location
 from fastq.store.manifest import claim, load_manifest, manifest_of
 from fastq.store.reader import read
-from fastq.store.schema import LATENCY_STATISTICS, table_columns
+from fastq.store.schema import LATENCY_STATISTICS, AxisColumn, table_columns
 from fastq.store.writer import write_block
 
 BLOCK_POINTS = 8
@@ -80,6 +80,11 @@ def test_every_column_of_the_registry_stands_with_unit_and_description(tmp_path)
             metadata = schema.field(column.name).metadata
             assert metadata[b"unit"].decode() == column.unit
             assert metadata[b"description"].decode() == column.description != ""
+
+
+def test_an_axis_of_text_has_no_unit():
+    assert AxisColumn("replica.kv_capacity_tokens", "int").column().unit == "tokens"
+    assert AxisColumn("workload.prompt_tokens", "str").column().unit == ""
 
 
 def test_names_that_the_documentation_promises():

@@ -6,10 +6,14 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from fake_grid import FakeSpec, evaluate, fails_at_block, records_threads
 
+from fastq.cli.sweep_figures import Ratios, sweep_figures
 from fastq.engine import cpus, executors, progress
 from fastq.engine.blocks import BLOCK_POINTS, Shard, parse_shard
 from fastq.engine.estimate import estimate
@@ -22,6 +26,7 @@ from fastq.errors import InfeasibleError, SpecError
 from fastq.model.point import Arrivals
 from fastq.model.run import Run
 from fastq.store.layout import block_count, block_file, block_of, block_range
+from fastq.store.reader import read
 
 SPEC = FakeSpec()
 
@@ -260,6 +265,37 @@ def test_the_estimate_writes_nothing_and_is_about_right(tmp_path, monkeypatch):
     run(tmp_path, block_points=30)
     real_bytes = sum(len(data) for name, data in tree(tmp_path).items() if name.endswith(".parquet"))
     assert real_bytes / 2 < found.size_bytes < 8 * real_bytes
+
+
+@pytest.mark.parametrize(("shard", "blocks"), [(None, range(8)), ("1/3", (1, 4, 7))])
+def test_figures_are_of_the_shard_and_as_exact_as_they_are_shown(tmp_path, shard, blocks):
+    def with_theory(spec, block, **options):
+        tables = evaluate(spec, block, **options)
+        points = tables.points["point"]
+        theory = {
+            "theory_rate_rps": [1.5 + point % 7 for point in points],
+            "binding": [("kv", "seqs", None)[point % 3] for point in points],
+        }
+        return replace(tables, points=tables.points | theory)
+
+    run(tmp_path, evaluate=with_theory)
+    rows = [row for row in read(tmp_path).to_pylist() if row["point"] // 8 in blocks]
+    found = sweep_figures(tmp_path, shard)
+    assert found["binding"] == Counter(row["binding"] for row in rows if row["binding"])
+    ratios = [row["service_rate_rps"] / row["theory_rate_rps"] for row in rows]
+    exact = np.quantile(ratios, [0, 0.05, 0.5, 0.95, 1])
+    assert list(found["simulated_over_theory"].values()) == pytest.approx(exact, rel=1e-4)
+    assert found["simulated_over_theory"]["largest"] == max(ratios)
+    assert found["first_skip_reason"] is None
+
+
+def test_quantiles_of_ratios_take_any_ratio():
+    ratios = Ratios()
+    assert ratios.quantiles() == {}
+    ratios.add(np.array([0.0, 1e-9, 1.0, 1e9]))
+    found = ratios.quantiles()
+    assert (found["smallest"], found["largest"]) == (0.0, 1e9)
+    assert found["median"] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_task_is_small():

@@ -31,13 +31,15 @@ def is_nonergodic(replications: Sequence[Replication]) -> bool:
         return False
     first = [r.half_requests / r.half_elapsed_ps for r in replications]
     second = [(r.requests - r.half_requests) / (r.elapsed_ps - r.half_elapsed_ps) for r in replications]
-    means = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
-    centre = sum(means) / len(means)
-    if max(means) - min(means) <= MIN_RELATIVE_SPREAD * centre:
+    whole = [r.requests / r.elapsed_ps for r in replications]
+    centre = sum(whole) / len(whole)
+    if max(whole) - min(whole) <= MIN_RELATIVE_SPREAD * centre:
         return False
-    between = 2 * sum((mean - centre) ** 2 for mean in means) / (len(means) - 1)
-    within = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / 2 / len(means)
-    return between > _critical_ratio(len(means)) * within
+    between = sum((rate - centre) ** 2 for rate in whole) / (len(whole) - 1)
+    # The difference of two parts in shares h and 1 - h of the window has the variance of the whole / h (1 - h).
+    shares = [r.half_elapsed_ps / r.elapsed_ps for r in replications]
+    within = sum((a - b) ** 2 * h * (1 - h) for a, b, h in zip(first, second, shares, strict=True)) / len(whole)
+    return between > _critical_ratio(len(whole)) * within
 
 
 @cache

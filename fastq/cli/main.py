@@ -60,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _reader_left()
     except OSError as error:
         return _fail(str(error), ExitStatus.FAILED)
+    except MemoryError as error:
+        return _fail(_out_of_memory(error), ExitStatus.FAILED)
     except KeyboardInterrupt as interrupt:
         return _fail(
             str(interrupt) or "interrupted", int(getattr(interrupt, "exit_status", ExitStatus.INTERRUPTED))
@@ -129,6 +131,14 @@ def user_cache_directory() -> Path:
 def _fail(message: str, exit_status: int) -> int:
     sys.stderr.write(f"fastq: error: {message}\n")
     return int(exit_status)
+
+
+def _out_of_memory(error: MemoryError) -> str:
+    detail = str(error).partition("\n")[0].rstrip(".")
+    return (
+        f"not enough memory{f' ({detail})' if detail else ''}. Take fewer --workers or --threads, "
+        "or a smaller run.requests or grid; finished blocks of a sweep are kept."
+    )
 
 
 def _reader_left() -> int:

@@ -73,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     from fastq.api import simulate
     from fastq.cli import recording_files
     from fastq.engine.backend import warm_up
+    from fastq.engine.executors import refuse_counts
 
+    refuse_counts(threads=args.threads)
     timeline = recording_files.check_timeline(args.timeline)
     trajectories = recording_files.check_parquet(args.trajectories, "--trajectories")
     spec = load(args)

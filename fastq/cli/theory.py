@@ -137,7 +137,8 @@ def _write_summary(spec: Spec, name: str) -> int:
 
     count = min(len(spec), _MOST_SUMMARISED)
     indices = [len(spec) * position // count for position in range(count)]
-    rows = [row for row in theory_rows(spec, indices) if row["infeasible"] is None]
+    every = list(theory_rows(spec, indices))
+    rows = [row for row in every if row["infeasible"] is None]
     how = "" if count == len(spec) else f"; {count:,} of them, evenly spaced, are summarised here"
     sys.stdout.write(f"{spec.title or spec.source}: {len(spec):,} points{how}\n")
     if rows:
@@ -152,8 +153,11 @@ def _write_summary(spec: Spec, name: str) -> int:
         ]
         sys.stdout.write("\n" + indent(render(table, header=header)))
         sys.stdout.write("\n" + indent(render(_counts(rows), header=["limit", "points", "share"])))
-    if len(rows) < count:
-        sys.stdout.write(f"\n{count - len(rows):,} points can't run: a request never fits in memory.\n")
+    first = next((row for row in every if row["infeasible"] is not None), None)
+    if first is not None:
+        sys.stdout.write(
+            f"\n{count - len(rows):,} points can't run; the first, point {first['point']}: {first['infeasible']}\n"
+        )
     sys.stdout.write(f"\nEvery row: fastq theory {shlex.quote(name)} --csv (or --json)\n")
     return _status(bool(rows))
 

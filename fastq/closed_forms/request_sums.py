@@ -10,6 +10,7 @@ import numpy as np
 from fastq.closed_forms.accepted import accepted_law
 from fastq.closed_forms.kv_area import divided, growth_area, prefill_area
 from fastq.closed_forms.recently_used import RecentlyUsed
+from fastq.model.feasibility import shortest_request
 from fastq.model.scheduler import TokenConvention
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def request_sums(
     if sums is None:
         accepted, offered = accepted_law(law, max_model_len)
         if accepted is None:
-            shortest = _shortest_tokens(law)
+            shortest = shortest_request(law).total_tokens
             raise ValueError(
                 f"replica.max_model_len = {max_model_len}: every request of the law {law.name} is rejected "
                 f"and nothing is left to average; the shortest has prompt + output = {shortest} tokens; "
@@ -107,12 +108,6 @@ def request_sums(
         sums = _sum_requests(accepted, offered, chunk_tokens, block_size, convention)
         _recent.put(key, sums)
     return sums
-
-
-def _shortest_tokens(law: LengthLaw) -> int:
-    if law.joint:
-        return int((law.prompt_tokens.astype(np.int64) + law.output_tokens).min())
-    return int(law.prompt_tokens.min()) + int(law.output_tokens.min())
 
 
 def _sum_requests(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from fastq.analysis.replication import LATENCIES, Distribution, Replication
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
-from fastq.errors import BackendUnavailable, KernelError
+from fastq.errors import BackendUnavailable, KernelError, SpecError
 from fastq.kernels import _layout as layout
 from fastq.kernels import measures
 from fastq.kernels.cpu import compiled_advance
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from fastq.engine.encode import Encoded
     from fastq.model.spec import Spec
 
-ITERATIONS_PER_SLICE = 1 << 22
-"""A compiled call runs at most about this many iterations (a tenth of a second), so that stopping is prompt."""
+STEPS_PER_SLICE = 1 << 22
+"""A compiled call runs at most about this many iterations and arrivals (a tenth of a second): stopping is prompt."""
 
 _NO_RECORD = layout.Record(
     np.empty((0, layout.ITERATION_COLUMNS), np.int64),
@@ -87,10 +88,16 @@ class Trajectory:
         while True:
             if stop is not None and stop.is_set():
                 raise BlockStopped
-            pause_at = int(x[layout.ITERATION]) + ITERATIONS_PER_SLICE
+            pause_at = int(x[layout.ITERATION] + x[layout.ARRIVED]) + STEPS_PER_SLICE
             status = self._advance(self._params, self._tables, self._state, _NO_RECORD, requests, pause_at)
             if status == layout.DONE:
                 return
+            if status == layout.CLOCK_FULL:
+                raise SpecError(
+                    "the run would take more than 146 years of simulated time; use fewer requests, a higher "
+                    "arrival rate or shorter iterations",
+                    key="run.requests",
+                )
             if status != layout.PAUSED:
                 raise KernelError(f"the kernel stopped with status {status}")
 
@@ -166,15 +173,20 @@ def warm_up(spec: Spec) -> None:
 
 
 def _schedulers(spec: Spec) -> list[Scheduler]:
-    """One scheduler of each kind that is compiled apart, among the ends of every axis."""
-    seen = {}
-    stride = len(spec)
-    for length in spec.shape:
-        stride //= length
-        for position in range(length):
-            scheduler = spec.point(position * stride).scheduler
-            seen[scheduler.admission is Admission.LOOKAHEAD] = scheduler
-    return list(seen.values()) or [spec.point(0).scheduler]
+    """One scheduler of each kind that is compiled apart, among all that the grid combines."""
+    dimensions = [range(length) for length in spec.shape]
+    first_axis = len(spec.shape) - len(spec.axes)
+    for k, axis in enumerate(spec.axes):
+        if not axis.key.startswith("scheduler."):
+            dimensions[first_axis + k] = range(1)
+    kinds = {}
+    for positions in itertools.product(*dimensions):
+        index = 0
+        for position, length in zip(positions, spec.shape, strict=True):
+            index = index * length + position
+        scheduler = spec.point(index).scheduler
+        kinds[scheduler.admission is Admission.LOOKAHEAD] = scheduler
+    return list(kinds.values())
 
 
 def _token_point() -> Point:

@@ -12,6 +12,7 @@ from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.kernels import _layout as layout
 from fastq.kernels.histogram import BINS
 from fastq.kernels.memory import reciprocal
+from fastq.model.concurrency import most_at_once
 from fastq.model.scheduler import Admission, Preemption, TokenConvention
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
     convention = int(point.scheduler.token_convention is TokenConvention.PAPER)
     budget = replica.max_num_batched_tokens or layout.UNLIMITED
     chunk = min(replica.prefill_chunk_tokens, budget)
-    shortest, longest_prompt = int(law.prompt_tokens.min()), int(law.prompt_tokens.max())
+    longest_prompt = int(law.prompt_tokens.max())
     longest_output = int(law.output_tokens.max())
-    slots = _most_at_once(point, min(chunk, shortest), budget)
+    slots = most_at_once(law, replica)
     longest_stay = -(-(longest_prompt + longest_output) // chunk) + longest_output + 2
     wheel = 1 << longest_stay.bit_length()
     key = _key(point, run)
@@ -151,13 +152,6 @@ def _frozen(table: NDArray[Integer]) -> NDArray[Integer]:
     view = np.ascontiguousarray(table).view()
     view.flags.writeable = False
     return view
-
-
-def _most_at_once(point: Point, first_chunk: int, budget: int) -> int:
-    """Bound the running requests: each takes a token of the budget and, but for the newest, a whole first chunk."""
-    replica = point.replica
-    in_memory = replica.kv_blocks // -(-first_chunk // replica.block_size) + 1
-    return min(replica.max_num_seqs or layout.UNLIMITED, budget, in_memory)
 
 
 def _key(point: Point, run: Run) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastq.engine.blocks import BLOCK_POINTS, Shard, parse_shard
-from fastq.engine.executors import share_cpus
+from fastq.engine.executors import refuse_counts, share_cpus
 from fastq.engine.sweep import refuse_infeasible
 from fastq.store.manifest import Manifest, manifest_of
 from fastq.store.schema import table_columns
@@ -76,6 +76,7 @@ def estimate(
         Points in a block.
     """
     part = parse_shard(shard) if isinstance(shard, str) else shard or Shard()
+    refuse_counts(workers=workers, threads=threads)
     refuse_infeasible(spec)
     manifest = manifest_of(spec, block_points)
     mine = part.select(range(manifest.blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -99,9 +100,10 @@ def evaluate_block(
     choose_backend(backend)
     indices = range(block * block_points, min((block + 1) * block_points, len(spec)))
     results: dict[int, PointResult] = {}
+    either = _EitherStop(stop)
 
     def compute(index: int) -> tuple[int, PointResult]:
-        result = evaluate_point(spec, index, stop=stop)
+        result = evaluate_point(spec, index, stop=either)
         if progress is not None:
             progress(1, result.simulated_requests)
         return index, result
@@ -114,6 +116,7 @@ def evaluate_block(
             try:
                 results.update(pool.map(compute, by_cost))
             except BaseException:
+                either.own.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     ordered = [results[index] for index in indices]
@@ -147,8 +150,24 @@ def evaluate_point(
     encoded = encode(point, run, mean_running=forms.mean_running)
     if threads == 1:
         return _evaluate(point, run, forms, encoded, map, stop)
+    either = _EitherStop(stop)
     with ThreadPoolExecutor(min(threads, run.replications), thread_name_prefix="fastq") as pool:
-        return _evaluate(point, run, forms, encoded, pool.map, stop)
+        try:
+            return _evaluate(point, run, forms, encoded, pool.map, either)
+        except BaseException:
+            either.own.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _EitherStop:
+    """The caller's flag, or our own for when the caller is interrupted while it waits."""
+
+    def __init__(self, outer: StopFlag | None) -> None:
+        self.own, self._outer = threading.Event(), outer
+
+    def is_set(self) -> bool:
+        return self.own.is_set() or (self._outer is not None and self._outer.is_set())
 
 
 def _evaluate(
@@ -185,6 +204,7 @@ def _evaluate(
                     at_rate,
                     arrival_rate_rps=rate_rps,
                     load=load,
+                    accepted_rate_rps=rate_rps * (1 - forms.rejected_share),
                     service_rate=saturated.service_rate,
                     nonergodic=saturated.status == "nonergodic",
                 )
@@ -194,10 +214,11 @@ def _evaluate(
 
 
 def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:
-    """Every (rate, load) of the point: requests/s, and its share of the theoretical service rate."""
+    """Every (rate, load) of the point: requests/s offered, and those accepted as a share of the theoretical rate."""
+    full_load_rps = forms.theory_rate_rps / (1 - forms.rejected_share)
     if point.arrivals.loads:
-        return [(load * forms.theory_rate_rps, load) for load in point.arrivals.loads]
-    return [(rate, rate / forms.theory_rate_rps) for rate in point.arrivals.rates_rps]
+        return [(load * full_load_rps, load) for load in point.arrivals.loads]
+    return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
 
 
 def _saturated(

@@ -87,9 +87,7 @@ def open_crew(
     address
         Scheduler of a running Dask cluster; ``None``: a cluster of this machine.
     """
-    for option, count in (("--workers", workers), ("--threads", threads)):
-        if count is not None and count < 1:
-            raise SpecError("must be 1 or more", key=option, value=count)
+    refuse_counts(workers=workers, threads=threads)
     if address is not None and executor != "dask":
         raise SpecError("goes with --executor dask only", key="--address", value=address)
     if isinstance(executor, str) and executor not in EXECUTORS:
@@ -102,6 +100,13 @@ def open_crew(
         opened = _given(executor, workers, threads)
     with opened as crew:
         yield crew
+
+
+def refuse_counts(*, workers: int | None = None, threads: int | None = None) -> None:
+    """Refuse a number of processes or threads below 1; ``None`` leaves it to fastq."""
+    for option, count in (("--workers", workers), ("--threads", threads)):
+        if count is not None and count < 1:
+            raise SpecError("must be 1 or more", key=option, value=count)
 
 
 def share_cpus(workers: int | None, threads: int | None, tasks: int) -> tuple[int, int]:

@@ -6,10 +6,13 @@ kernels in integers, and scaled so that the interpolated law has mean 1.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fastq.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_MANTISSA_BITS = 32
+MIN_SHIFT = 6  # a mean of 2^50 ns, 13 days
 
 
 @cache
@@ -32,7 +36,8 @@ def interarrival_table(process: str) -> NDArray[np.int64]:
     below, above = _TAIL_QUANTILES[process]
     lower, upper = below(tail), above(tail)
     weights = np.diff(tail)
-    mean = sum(float(weights @ (half[1:] + half[:-1])) / 2 for half in (lower, upper))
+    areas = np.concatenate([weights * (half[1:] + half[:-1]) / 2 for half in (lower, upper)])
+    mean = math.fsum(areas)
     table = np.concatenate([lower, upper]) / mean
     result: NDArray[np.int64] = np.rint(np.ldexp(table, GAP_UNIT_BITS)).astype(np.int64)
     result.flags.writeable = False
@@ -46,8 +51,12 @@ def mean_as_fixed_point(mean_ns: float) -> tuple[int, int]:
     fraction, exponent = np.frexp(mean_ns)
     mantissa = round(float(fraction) * 2.0**MAX_MANTISSA_BITS)
     shift = GAP_UNIT_BITS + MAX_MANTISSA_BITS - int(exponent)
-    if shift < 1:
-        raise ValueError(f"a mean interarrival time of {mean_ns} ns is too long for the clock")
+    if shift < MIN_SHIFT:
+        raise SpecError(
+            "arrivals this rare would outrun the clock's simulated time of 146 years; the lowest rate is 1e-06",
+            key="arrivals.rate_rps",
+            value=1e9 / mean_ns,
+        )
     return mantissa, shift
 
 

@@ -14,7 +14,6 @@ from fastq.errors import KernelError
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
 from fastq.kernels.recorder import EVENTS_PER_SLOT
-from fastq.kernels.trajectory import make_advance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,23 +93,6 @@ def record(
         requests=requests,
     )
     return Recording(_request_columns(raw.requests), _iteration_columns(raw.iterations))
-
-
-def plain_advance(*, saturated: bool, lookahead: bool) -> Advance:
-    """The recorded loop in plain Python: slow, for tests and for reading along."""
-    loop = make_advance(saturated, lookahead, True)
-
-    def advance(
-        params: NDArray[np.void],
-        tables: layout.Tables,
-        state: layout.State,
-        record: layout.Record,
-        requests: int,
-        pause_at: int,
-    ) -> int:
-        return loop(params.view(np.recarray)[0], tables, state, record, requests, pause_at)
-
-    return advance
 
 
 def record_raw(

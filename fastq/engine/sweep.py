@@ -21,14 +21,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastq.engine.blocks import BLOCK_POINTS, BlockStopped, Evaluate, Shard, parse_shard
-from fastq.engine.executors import Crew, open_crew
+from fastq.engine.executors import Crew, open_crew, refuse_counts
 from fastq.engine.interruption import SweepInterrupted, stop_on_signals
 from fastq.engine.progress import Tracker
 from fastq.engine.task import HOOKS, BlockDone, Hooks, Task, run_task
 from fastq.errors import InfeasibleError, WorkerError
 from fastq.store.location import open_location
 from fastq.store.manifest import check, claim, manifest_of
-from fastq.store.reader import finished_blocks, read_blocks, verify_blocks
+from fastq.store.reader import count_values, finished_blocks, read_blocks, verify_blocks
 
 if TYPE_CHECKING:
     import os
@@ -68,6 +68,8 @@ class SweepSummary:
         Requests that this call simulated, as counted in the windows.
     elapsed_s
         Time of this call, seconds.
+    compile_s
+        Share of it before the first block, in which kernels were compiled or loaded, seconds.
     workers, threads
         Processes, and threads in each; 0 where nothing was left to run.
     statuses
@@ -85,6 +87,7 @@ class SweepSummary:
     blocks_kept: int
     requests_run: int
     elapsed_s: float
+    compile_s: float
     workers: int
     threads: int
     statuses: dict[str, int]
@@ -153,6 +156,7 @@ def sweep(
     """
     began_s = time.monotonic()
     part = parse_shard(shard) if isinstance(shard, str) else shard or Shard()
+    refuse_counts(workers=workers, threads=threads)
     refuse_infeasible(spec)
     location = open_location(out)
     manifest = manifest_of(spec, block_points)
@@ -163,9 +167,10 @@ def sweep(
     missing = [block for block in mine if block not in kept]
     run = _Run(location, manifest, mine, kept)
     crew_size = 0, 0
+    compile_s = 0.0
     if missing:
         if evaluate is None:
-            _compile(spec, backend)
+            compile_s = _compile(spec, backend)
         try:
             with open_crew(
                 executor, tasks=len(missing), workers=workers, threads=threads, address=address
@@ -187,6 +192,7 @@ def sweep(
         blocks_kept=len(kept),
         requests_run=run.requests,
         elapsed_s=time.monotonic() - began_s,
+        compile_s=compile_s,
         workers=crew_size[0],
         threads=crew_size[1],
         statuses=_statuses(location, manifest, mine),
@@ -328,18 +334,20 @@ def _let_go(crew: Crew, pending: Iterable[Future[BlockDone]]) -> None:
         wait(running, timeout=STOP_GRACE_S)
 
 
-def _compile(spec: Spec, backend: str) -> None:
-    """Refuse a backend that is not there, and compile once, before any worker starts."""
+def _compile(spec: Spec, backend: str) -> float:
+    """Refuse a backend that is not there, and compile once, before any worker starts; return the seconds."""
     from fastq.engine.backend import choose_backend, warm_up
 
     choose_backend(backend)
+    began_s = time.monotonic()
     warm_up(spec)
+    return time.monotonic() - began_s
 
 
 def _statuses(location: Location, manifest: Manifest, blocks: list[int]) -> dict[str, int]:
     """Count the finished points by status, block by block."""
     counts: Counter[str] = Counter()
     for block in finished_blocks(location, manifest).intersection(blocks):
-        column = read_blocks(location, manifest, "points", [block], ["status"]).column("status")
-        counts.update(map(str, column.to_pylist()))
+        table = read_blocks(location, manifest, "points", [block], ["status"])
+        counts.update(count_values(table, "status"))
     return dict(sorted(counts.items(), key=lambda status: (-status[1], status[0])))

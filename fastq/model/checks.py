@@ -7,19 +7,23 @@ axis stand for all.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from fastq.model import resolve
+from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
 from fastq.model.reading import Place
 from fastq.model.settings import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fastq.model.grid import Axis
+    from fastq.model.law_cache import Side
     from fastq.model.marginals import Marginal
     from fastq.model.point import Arrivals
+    from fastq.model.replica import Replica
     from fastq.model.run import Run
     from fastq.model.settings import Layer, Value
     from fastq.model.spec import Spec
@@ -29,16 +33,39 @@ _LARGEST_COUNTS = (
     "replica.kv_capacity_tokens",
     "replica.max_num_seqs",
     "replica.max_num_batched_tokens",
+    "replica.max_model_len",
     "iteration_time.constant",
 )
+_SMALLEST_COUNTS = ("replica.prefill_chunk_tokens",)
+
+_LONGEST_SPAN_S = 4e9
+"""Longest simulated time, s, of a warm-up or a window: the clock, 63 bits of nanoseconds, holds both."""
 
 
 def check_rates(run: Run, arrivals: Arrivals, place: Place) -> None:
-    """Refuse measure ``rates`` without a rate."""
-    if "rates" in run.measure and not arrivals.rates_rps and not arrivals.loads:
+    """Refuse measure ``rates`` without a rate, or with one so small that the clock would overflow."""
+    if "rates" not in run.measure:
+        return
+    if not arrivals.rates_rps and not arrivals.loads:
         raise place.at("arrivals.rate_rps").missing(
             'is missing: measure "rates" needs arrivals.rate_rps (requests/s) or arrivals.load '
             "(shares of theory_rate_rps)"
+        )
+    if arrivals.rates_rps:
+        _check_span(run, min(arrivals.rates_rps), place)
+
+
+def _check_span(run: Run, rate_rps: float, place: Place) -> None:
+    counts = {"requests": run.requests, "warmup_requests": run.warmup_requests or 0}
+    if run.precision is not None:
+        counts["max_requests"] = run.max_requests
+    name = max(counts, key=lambda name: counts[name])
+    span_s = counts[name] / rate_rps
+    if span_s > _LONGEST_SPAN_S:
+        raise place.at("arrivals.rate_rps").error(
+            f"run.{name} = {counts[name]:,} at this rate is a simulated time of {span_s:.3g} s; at most "
+            f"{_LONGEST_SPAN_S:.3g} s are supported: raise arrivals.rate_rps or lower run.{name}",
+            rate_rps,
         )
 
 
@@ -48,10 +75,43 @@ def check_combinations(spec: Spec) -> None:
         _longest(spec, number, "prompt_tokens") + _longest(spec, number, "output_tokens")
         for number in range(len(spec.case_layers))
     )
-    for place, layer in _representatives(spec):
+    for place, layer in _representatives(spec, range(len(spec.case_layers))):
         values = resolve.settled(layer)
         system = resolve.replica(values, place)
         resolve.check_longest_iteration(resolve.iteration_time(values, place), system, longest, place)
+    for number in range(len(spec.case_layers)):
+        _check_concurrency(spec, number)
+
+
+def _check_concurrency(spec: Spec, case_number: int) -> None:
+    """Refuse a case with more requests at once than a simulation keeps room for.
+
+    A token budget that lets so many in is beyond every prompt: the first chunk of a request does not depend
+    on it, and the largest limits stand for all. Block sizes don't: each rounds capacity and chunk its own way.
+    """
+    sizes: list[Value] = [None]
+    for axis in spec.axes:
+        if axis.key == "replica.block_size":
+            sizes = list(axis.settings)
+    for place, layer in _representatives(spec, [case_number]):
+        system = resolve.replica(resolve.settled(layer), place)
+        if most_at_once_from(1, replace(system, block_size=1)) <= MAX_AT_ONCE:
+            continue
+        shortest = _shortest_prompt(spec, case_number)
+        for size in sizes:
+            sized = system if size is None else replace(system, block_size=cast("int", size))
+            _check_room(sized, shortest, place)
+
+
+def _check_room(system: Replica, shortest_prompt_tokens: int, place: Place) -> None:
+    at_once = most_at_once_from(shortest_prompt_tokens, system)
+    if at_once > MAX_AT_ONCE:
+        raise place.at("replica.max_num_seqs").missing(
+            f"{at_once:,} requests could be running at once ({system.kv_blocks:,} blocks of "
+            f"{system.block_size:,} tokens, prompts from {shortest_prompt_tokens:,} tokens); a simulation "
+            f"keeps room for at most {MAX_AT_ONCE:,}: set replica.max_num_seqs to what the engine runs "
+            "with, 256 for example"
+        )
 
 
 def _place(spec: Spec, case_number: int) -> Place:
@@ -61,9 +121,10 @@ def _place(spec: Spec, case_number: int) -> Place:
     return Place(f"{spec.source}, case {spec.cases[case_number].name!r}")
 
 
-def _representatives(spec: Spec) -> Iterator[tuple[Place, Layer]]:
+def _representatives(spec: Spec, case_numbers: Iterable[int]) -> Iterator[tuple[Place, Layer]]:
     axes = [(axis.key, _representative_values(axis)) for axis in spec.axes]
-    for number, layer in enumerate(spec.case_layers):
+    for number in case_numbers:
+        layer = spec.case_layers[number]
         for values in itertools.product(*(values for _, values in axes)):
             yield (
                 _place(spec, number),
@@ -78,26 +139,18 @@ def _representative_values(axis: Axis) -> list[Value]:
         limits = [cast("int", value) for value in axis.settings if value is not None]
         unlimited: list[Value] = [None] if None in axis.settings else []
         return unlimited + ([max(limits)] if limits else [])
+    if axis.key in _SMALLEST_COUNTS:
+        return [min(cast("int", value) for value in axis.settings)]
     return [axis.settings[0]]
 
 
-def _longest(spec: Spec, case_number: int, side: Literal["prompt_tokens", "output_tokens"]) -> int:
+def _longest(spec: Spec, case_number: int, side: Side) -> int:
     """Return the largest length of a case, tokens; no law, or one that is too long, is an error."""
     layer, place = spec.case_layers[case_number], _place(spec, case_number)
-    axes = {axis.key: axis for axis in spec.axes}
-    resolve.check_workload_given({*layer, *axes}, place)
-    sources: list[Value] = []
-    for key in (f"workload.{side}", "workload.catalogue", "workload.trace"):
-        if key in axes:
-            sources = list(axes[key].settings)
-            break
-        if key in layer:
-            sources = [layer[key]]
-            break
-    longest = max(_largest(source, side) for source in sources)
+    resolve.check_workload_given({*layer, *(axis.key for axis in spec.axes)}, place)
+    longest = max(_largest(source, side) for source in _sources(spec, case_number, side))
     scale_key = f"workload.{side.removesuffix('_tokens')}_scale"
-    scales = axes[scale_key].settings if scale_key in axes else (layer.get(scale_key, DEFAULTS[scale_key]),)
-    scale = max(cast("float", value) for value in scales)
+    scale = max(cast("float", value) for value in _values(spec, case_number, scale_key))
     scaled = int(longest * scale + 0.5)
     if scaled > MAX_LENGTH_TOKENS:
         raise place.at(scale_key).error(
@@ -108,7 +161,40 @@ def _longest(spec: Spec, case_number: int, side: Literal["prompt_tokens", "outpu
     return max(1, scaled)
 
 
-def _largest(source: Value, side: Literal["prompt_tokens", "output_tokens"]) -> int:
+def _shortest_prompt(spec: Spec, case_number: int) -> int:
+    """Return the smallest prompt of a case, tokens."""
+    shortest = min(_smallest_prompt(spec, source) for source in _sources(spec, case_number, "prompt_tokens"))
+    scale = min(cast("float", value) for value in _values(spec, case_number, "workload.prompt_scale"))
+    return max(1, int(shortest * scale + 0.5))
+
+
+def _values(spec: Spec, case_number: int, key: str) -> list[Value]:
+    """Return all values that a key takes in a case; none where nothing gives it one."""
+    for axis in spec.axes:
+        if axis.key == key:
+            return list(axis.settings)
+    layer = spec.case_layers[case_number]
+    if key in layer:
+        return [layer[key]]
+    return [DEFAULTS[key]] if key in DEFAULTS else []
+
+
+def _sources(spec: Spec, case_number: int, side: Side) -> list[Value]:
+    """Return all that the lengths of one side of a case come from."""
+    for key in (f"workload.{side}", "workload.catalogue", "workload.trace"):
+        values = _values(spec, case_number, key)
+        if values:
+            return values
+    return []
+
+
+def _largest(source: Value, side: Side) -> int:
     if isinstance(source, LengthLaw):
         return int((source.prompt_tokens if side == "prompt_tokens" else source.output_tokens).max())
     return cast("Marginal", source).largest_tokens
+
+
+def _smallest_prompt(spec: Spec, source: Value) -> int:
+    if isinstance(source, LengthLaw):
+        return int(source.prompt_tokens.min())
+    return int(spec.laws.column(cast("Marginal", source), "prompt_tokens").tokens.min())

@@ -11,7 +11,7 @@ from fastq.errors import SpecError
 from fastq.model.arrivals import ARRIVAL_KEYS
 from fastq.model.reading import Place, nearest_key, read_table, unknown
 from fastq.model.run import RUN_KEYS
-from fastq.model.settings import SECTIONS, SETTINGS, Value, flat_keys, unknown_key
+from fastq.model.settings import SECTIONS, SETTINGS, Value, check_rivals, flat_keys, unknown_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,9 +198,7 @@ def read_base(document: Document) -> dict[str, Value]:
     """Read the base layer; of keys that say the same in two ways only one may be there."""
     layer: dict[str, Value] = {}
     for key, written in document.base.items():
-        for rival in SETTINGS[key].rivals:
-            if rival in layer:
-                raise written.place.error(f"can't be given together with {rival}", written.value)
+        check_rivals(key, layer, written.place, written.value)
         layer[key] = SETTINGS[key].read(written.value, written.place)
     return layer
 

@@ -25,28 +25,55 @@ class Request(NamedTuple):
         return self.prompt_tokens + self.output_tokens
 
 
-_MAX_REMEMBERED = 4096
-_longest: dict[tuple[str, int | None], Request | None] = {}
+class Accepted(NamedTuple):
+    """What ``max_model_len`` leaves of a law.
+
+    Parameters
+    ----------
+    requests, offered
+        Equally likely requests that are accepted, and all.
+    longest
+        The accepted request with the largest s + o; ``None`` where none is.
+    """
+
+    requests: int
+    offered: int
+    longest: Request | None
+
+
+_MAX_REMEMBERED = 16_384
+_REJECTED_AT_MOST = 1000
+"""Most offers for one accepted request: with more, a simulation would hardly do anything but reject."""
+
+_remembered: dict[tuple[str, bool, int | None], Accepted] = {}
 
 
 def infeasible_reason(point: Point) -> str | None:
     """Say why a point can't be simulated; ``None`` where it can.
 
     The largest KV of a request, s + o - 1 tokens (s + o by the token convention of the paper), must fit in
-    the blocks of the replica for every request that ``max_model_len`` accepts, and at least one must be
-    accepted.
+    the blocks of the replica for every request that ``max_model_len`` accepts, and it must accept at least
+    one in a thousand.
     """
     return infeasible_parts(point.law, point.replica, point.scheduler)
 
 
 def infeasible_parts(law: LengthLaw, replica: Replica, scheduler: Scheduler) -> str | None:
     """Say why the parts of a point can't be simulated; ``None`` where they can."""
-    longest = longest_accepted(law, replica.max_model_len)
+    accepted = accepted_requests(law, replica.max_model_len)
+    longest = accepted.longest
     if longest is None:
         shortest = shortest_request(law)
         return (
             f"every request is rejected: the shortest has {shortest.prompt_tokens:,} prompt and "
             f"{shortest.output_tokens:,} output tokens, replica.max_model_len is {replica.max_model_len:,}"
+        )
+    if accepted.requests * _REJECTED_AT_MOST < accepted.offered:
+        share = accepted.requests / accepted.offered
+        return (
+            f"replica.max_model_len = {replica.max_model_len:,} accepts a share of {share:.2g} of the "
+            f"requests, {accepted.requests:,} of {accepted.offered:,}; at least 1 in {_REJECTED_AT_MOST:,} "
+            "is needed: raise replica.max_model_len or shorten the lengths of the workload"
         )
     peak_tokens = longest.total_tokens - (scheduler.token_convention is TokenConvention.ENGINE)
     blocks = -(-peak_tokens // replica.block_size)
@@ -62,36 +89,48 @@ def infeasible_parts(law: LengthLaw, replica: Replica, scheduler: Scheduler) -> 
     )
 
 
-def longest_accepted(law: LengthLaw, max_model_len: int | None) -> Request | None:
-    """Return the request with the largest s + o <= ``max_model_len``; ``None`` where there is none."""
-    key = (law.digest, max_model_len)
-    if key not in _longest:
-        if len(_longest) >= _MAX_REMEMBERED:
-            _longest.clear()
-        _longest[key] = _find_longest(law, max_model_len)
-    return _longest[key]
+def accepted_requests(law: LengthLaw, max_model_len: int | None) -> Accepted:
+    """Count the requests with s + o <= ``max_model_len``, and find the longest; found once, then remembered."""
+    key = (law.digest, law.joint, max_model_len)
+    accepted = _remembered.get(key)
+    if accepted is None:
+        accepted = _accepted_pairs(law, max_model_len) if law.joint else _accepted_product(law, max_model_len)
+        if len(_remembered) >= _MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = accepted
+    return accepted
 
 
-def _find_longest(law: LengthLaw, max_model_len: int | None) -> Request | None:
+def _accepted_pairs(law: LengthLaw, max_model_len: int | None) -> Accepted:
+    totals = law.prompt_tokens.astype("int64") + law.output_tokens
+    offered = totals.size
+    requests = offered
+    if max_model_len is not None:
+        totals[totals > max_model_len] = 0
+        requests = int((totals > 0).sum())
+    if requests == 0:
+        return Accepted(0, offered, None)
+    at = int(totals.argmax())
+    return Accepted(requests, offered, Request(int(law.prompt_tokens[at]), int(law.output_tokens[at])))
+
+
+def _accepted_product(law: LengthLaw, max_model_len: int | None) -> Accepted:
     import numpy as np
 
-    if not law.joint:
-        longest = Request(int(law.prompt_tokens.max()), int(law.output_tokens.max()))
-        if max_model_len is None or longest.total_tokens <= max_model_len:
-            return longest
-        outputs = np.unique(law.output_tokens).astype(np.int64)
-        prompts = np.unique(law.prompt_tokens).astype(np.int64)
-        below = np.searchsorted(outputs, max_model_len - prompts, side="right") - 1
-        prompts, outputs = prompts[below >= 0], outputs[below[below >= 0]]
-    else:
-        prompts, outputs = law.prompt_tokens.astype(np.int64), law.output_tokens.astype(np.int64)
-        if max_model_len is not None:
-            accepted = prompts + outputs <= max_model_len
-            prompts, outputs = prompts[accepted], outputs[accepted]
-    if prompts.size == 0:
-        return None
-    at = int(np.argmax(prompts + outputs))
-    return Request(int(prompts[at]), int(outputs[at]))
+    offered = law.prompt_tokens.size * law.output_tokens.size
+    longest = Request(int(law.prompt_tokens.max()), int(law.output_tokens.max()))
+    if max_model_len is None or longest.total_tokens <= max_model_len:
+        return Accepted(offered, offered, longest)
+    prompts, prompt_counts = np.unique(law.prompt_tokens, return_counts=True)
+    outputs, output_counts = np.unique(law.output_tokens, return_counts=True)
+    fitting = np.searchsorted(outputs, max_model_len - prompts.astype(np.int64), side="right")
+    some = fitting > 0
+    if not some.any():
+        return Accepted(0, offered, None)
+    prompts, last = prompts[some], fitting[some] - 1
+    requests = int((prompt_counts[some] * output_counts.cumsum()[last]).sum())
+    at = int((prompts.astype(np.int64) + outputs[last]).argmax())
+    return Accepted(requests, offered, Request(int(prompts[at]), int(outputs[last[at]])))
 
 
 def shortest_request(law: LengthLaw) -> Request:

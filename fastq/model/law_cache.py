@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from fastq.model.lengths import Column, LengthLaw, column, law, scaled_column, scaled_name
 
@@ -15,53 +15,71 @@ if TYPE_CHECKING:
     Side = Literal["prompt_tokens", "output_tokens"]
 
 _MAX_BYTES = 256 * 2**20
-_MAX_LAWS = 1024
+_MAX_LAWS = 16_384
 _MIN_COLUMNS = 4
 
 
+class Lengths(NamedTuple):
+    """What a law of lengths is made of: small, unlike the law.
+
+    Parameters
+    ----------
+    prompt, output
+        Laws of the two lengths; where they are pairs, one and the same table of pairs.
+    prompt_scale, output_scale
+        Factors of the lengths.
+    """
+
+    prompt: Marginal | LengthLaw
+    output: Marginal | LengthLaw
+    prompt_scale: float
+    output_scale: float
+
+
+def lengths(values: Layer) -> Lengths:
+    """Gather what settled settings say of the lengths."""
+    joint = values.get("workload.catalogue", values.get("workload.trace"))
+    scales = cast("float", values["workload.prompt_scale"]), cast("float", values["workload.output_scale"])
+    if isinstance(joint, LengthLaw):
+        return Lengths(joint, joint, *scales)
+    prompt, output = values["workload.prompt_tokens"], values["workload.output_tokens"]
+    return Lengths(cast("Marginal", prompt), cast("Marginal", output), *scales)
+
+
 class LawCache:
-    """Makes the law of settled settings; safe to use from several threads."""
+    """Makes laws of lengths and keeps them while their tables have room; safe to use from several threads.
+
+    No law outlives one of its tables here, so the bytes of the tables bound the memory.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._columns: OrderedDict[tuple[object, float], Column] = OrderedDict()
         self._bytes = 0
-        self._laws: dict[tuple[object, ...], LengthLaw] = {}
+        self._laws: dict[Lengths, LengthLaw] = {}
 
-    def law(self, values: Layer) -> LengthLaw:
-        """Return the law of lengths that settled settings describe."""
-        prompt_scale = cast("float", values["workload.prompt_scale"])
-        output_scale = cast("float", values["workload.output_scale"])
-        joint = values.get("workload.catalogue", values.get("workload.trace"))
-        if isinstance(joint, LengthLaw):
-            key: tuple[object, ...] = (joint.digest, joint.name, prompt_scale, output_scale)
-        else:
-            prompt = cast("Marginal", values["workload.prompt_tokens"])
-            output = cast("Marginal", values["workload.output_tokens"])
-            key = (prompt, output, prompt_scale, output_scale)
+    def law(self, given: Lengths) -> LengthLaw:
+        """Return the law of some lengths."""
         with self._lock:
-            found = self._laws.get(key)
+            found = self._laws.get(given)
             if found is None:
+                found = self._make(given)
                 if len(self._laws) >= _MAX_LAWS:
                     self._laws.clear()
-                if isinstance(joint, LengthLaw):
-                    found = law(
-                        self._column(joint, "prompt_tokens", prompt_scale),
-                        self._column(joint, "output_tokens", output_scale),
-                        joint=True,
-                        name=scaled_name(joint.name, prompt_scale, output_scale),
-                    )
-                else:
-                    found = law(
-                        self._column(prompt, "prompt_tokens", prompt_scale),
-                        self._column(output, "output_tokens", output_scale),
-                        joint=False,
-                        name=scaled_name(
-                            f"prompt {prompt.text}, output {output.text}", prompt_scale, output_scale
-                        ),
-                    )
-                self._laws[key] = found
+                self._laws[given] = found
         return found
+
+    def _make(self, given: Lengths) -> LengthLaw:
+        if isinstance(given.prompt, LengthLaw):
+            name = given.prompt.name
+        else:
+            name = f"prompt {given.prompt.text}, output {cast('Marginal', given.output).text}"
+        return law(
+            self._column(given.prompt, "prompt_tokens", given.prompt_scale),
+            self._column(given.output, "output_tokens", given.output_scale),
+            joint=isinstance(given.prompt, LengthLaw),
+            name=scaled_name(name, given.prompt_scale, given.output_scale),
+        )
 
     def column(self, source: Marginal | LengthLaw, side: Side) -> Column:
         """Return one table of a workload, as it is before it is scaled."""
@@ -85,4 +103,5 @@ class LawCache:
         while self._bytes > _MAX_BYTES and len(self._columns) > _MIN_COLUMNS:
             _, dropped = self._columns.popitem(last=False)
             self._bytes -= dropped.tokens.nbytes
+            self._laws.clear()
         return made

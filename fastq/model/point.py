@@ -25,8 +25,8 @@ class Arrivals:
     process
         ``poisson``.
     rates_rps
-        Arrival rates, requests/s. Exactly one of the two is given with measure ``rates``. Without that
-        measure either may be given: a simulation of one point runs at them, a sweep has no use for them.
+        Arrival rates, requests/s. Exactly one of the two is given with measure ``rates``; without that
+        measure nothing runs at them.
     loads
         Arrival rates as shares of the point's ``theory_rate_rps``.
     """

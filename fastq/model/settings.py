@@ -279,8 +279,9 @@ def read_layer(
     """Read a table of settings; of keys that say the same in two ways only one may be there."""
     layer: dict[str, Value] = {}
     for key, value in flat_keys(document, place, sections):
-        check_rivals(key, layer, place, value)
-        layer[key] = SETTINGS[key].read(value, place.below(f"{place.key and '.'}{key}"))
+        where = place.below(f"{place.key and '.'}{key}")
+        check_rivals(key, layer, where, value)
+        layer[key] = SETTINGS[key].read(value, where)
     return layer
 
 
@@ -288,9 +289,7 @@ def check_rivals(key: str, layer: Mapping[str, object], place: Place, value: obj
     """Refuse a key that says in another way what its layer says already."""
     for rival in SETTINGS[key].rivals:
         if rival in layer:
-            raise place.below(f"{place.key and '.'}{key}").error(
-                f"can't be given together with {rival}", value
-            )
+            raise place.error(f"can't be given together with {rival}", value)
 
 
 def overlay(lower: Layer, upper: Layer) -> dict[str, Value]:

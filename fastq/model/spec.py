@@ -19,7 +19,7 @@ from fastq.model.describe import ResolvedKey, resolved_keys
 from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
 from fastq.model.feasibility import infeasible_parts
 from fastq.model.grid import Axis, Case, check_axes, count_points, read_axis, read_cases
-from fastq.model.law_cache import LawCache
+from fastq.model.law_cache import LawCache, lengths
 from fastq.model.point import Arrivals, Point
 from fastq.model.reading import Place, nearest
 from fastq.model.run import MEASURES, RUN_KEYS, Run, read_run
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_REMEMBERED = 65_536
-_MAX_REMEMBERED_LAWS = 1024
 
 _LAW_KEYS = frozenset(key for key in SETTINGS if key.startswith("workload."))
 _REPLICA_KEYS = frozenset(key for key in SETTINGS if key.startswith("replica.")) | {"scheduler.preset"}
@@ -104,14 +103,10 @@ class Spec:
             {key: value for key, value in layer.items() if key not in hidden} for layer in layers
         )
         place = self.place
-        self._laws = _Part(self, _LAW_KEYS, self.laws.law, _MAX_REMEMBERED_LAWS)
-        self._replicas = _Part(
-            self, _REPLICA_KEYS, lambda values: resolve.replica(values, place), _MAX_REMEMBERED
-        )
-        self._iteration_times = _Part(
-            self, _TIME_KEYS, lambda values: resolve.iteration_time(values, place), _MAX_REMEMBERED
-        )
-        self._schedulers = _Part(self, _SCHEDULER_KEYS, resolve.scheduler, _MAX_REMEMBERED)
+        self._lengths = _Part(self, _LAW_KEYS, lengths)
+        self._replicas = _Part(self, _REPLICA_KEYS, lambda values: resolve.replica(values, place))
+        self._iteration_times = _Part(self, _TIME_KEYS, lambda values: resolve.iteration_time(values, place))
+        self._schedulers = _Part(self, _SCHEDULER_KEYS, resolve.scheduler)
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy elsewhere needs; what can be made from it stays here."""
@@ -180,7 +175,7 @@ class Spec:
                 axis.key: axis.values[position]
                 for axis, position in zip(self.axes, positions[1:], strict=True)
             },
-            law=self._laws.at(positions),
+            law=self.laws.law(self._lengths.at(positions)),
             arrivals=self.arrivals,
             replica=self._replicas.at(positions),
             iteration_time=self._iteration_times.at(positions),
@@ -257,7 +252,9 @@ class Spec:
 
     def _infeasible(self, positions: tuple[int, ...]) -> str | None:
         return infeasible_parts(
-            self._laws.at(positions), self._replicas.at(positions), self._schedulers.at(positions)
+            self.laws.law(self._lengths.at(positions)),
+            self._replicas.at(positions),
+            self._schedulers.at(positions),
         )
 
     def _index(self, positions: tuple[int, ...]) -> int:
@@ -317,11 +314,10 @@ def _run_table(spec: Spec) -> dict[str, object]:
 
 
 class _Part(Generic[T]):
-    """One part of the points, made once for each combination of the axes that it depends on."""
+    """One small part of the points, made once for each combination of the axes that it depends on."""
 
-    def __init__(self, spec: Spec, keys: frozenset[str], make: Callable[[Layer], T], most: int) -> None:
-        self._given, self._dimensions = spec.given, spec.dimensions(keys)
-        self._make, self._most = make, most
+    def __init__(self, spec: Spec, keys: frozenset[str], make: Callable[[Layer], T]) -> None:
+        self._given, self._dimensions, self._make = spec.given, spec.dimensions(keys), make
         self._made: dict[tuple[int, ...], T] = {}
 
     def at(self, positions: tuple[int, ...]) -> T:
@@ -330,7 +326,7 @@ class _Part(Generic[T]):
         part = self._made.get(key)
         if part is None:
             part = self._make(resolve.settled(self._given(positions, self._dimensions)))
-            if len(self._made) >= self._most:
+            if len(self._made) >= _MAX_REMEMBERED:
                 self._made.clear()
             self._made[key] = part
         return part

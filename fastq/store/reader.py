@@ -101,6 +101,15 @@ def finished_blocks(location: Location, manifest: Manifest) -> set[int]:
     )
 
 
+def count_values(table: pa.Table, column: str) -> dict[str, int]:
+    """Count how often each text stands in a column; nulls are left out."""
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(table.column(column).drop_null())
+    values, counts = counted.field("values").to_pylist(), counted.field("counts").to_pylist()
+    return {str(value): int(count or 0) for value, count in zip(values, counts, strict=True)}
+
+
 def verify_blocks(location: Location, manifest: Manifest, blocks: Iterable[int]) -> None:
     """Check that the files of finished blocks are whole and belong here, from their footers alone."""
     names = [(table, block) for block in sorted(blocks) for table in manifest.tables]

@@ -52,15 +52,21 @@ class AxisColumn:
 
     def column(self) -> Column:
         """Return the column that shows this axis."""
-        return Column(self.key, self.kind, _axis_unit(self.key), f"grid axis {self.key}")
+        unit = "" if self.kind == "str" else _axis_unit(self.key)
+        return Column(self.key, self.kind, unit, f"grid axis {self.key}")
 
 
 POINT = Column("point", "int", "", "index of the point in the grid, the first axis slowest")
 CASE = Column("case", "str", "", "name of the case; null without cases")
 ARRIVAL_RATE = Column(
-    "arrival_rate_rps", "float", "requests/s", "arrival rate; null where the queue is saturated"
+    "arrival_rate_rps",
+    "float",
+    "requests/s",
+    "arrival rate, rejected requests included; null where saturated",
 )
-LOAD = Column("load", "float", "", "arrival rate as a share of theory_rate_rps; null where saturated")
+LOAD = Column(
+    "load", "float", "", "accepted arrival rate as a share of theory_rate_rps; null where saturated"
+)
 
 POINTS = (
     Column("service_rate_rps", "float", "requests/s", "saturated throughput mu_sat"),

@@ -1,0 +1,73 @@
+"""Points to rows: rejected requests, hopeless horizons, precision that stops between powers of two."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastq.engine.evaluate import evaluate_point
+from fastq.errors import SpecError
+from fastq.model.spec import parse_spec
+
+
+def spec_of(**sections):
+    base = {
+        "workload": {"prompt_tokens": {"uniform": [10, 1600]}, "output_tokens": {"uniform": [10, 1600]}},
+        "replica": {"kv_capacity_tokens": 131_000, "prefill_chunk_tokens": 512},
+        "iteration_time": {"constant": "37.2 ms"},
+        "run": {"replications": 4, "requests": 2000},
+    }
+    return parse_spec(
+        {name: base.get(name, {}) | sections.get(name, {}) for name in base | sections}, source="test"
+    )
+
+
+def test_rejected_requests_load_no_one():
+    """Half of what is offered is rejected: the verdict and the load speak of the other half."""
+    spec = spec_of(
+        replica={"max_model_len": 1600}, arrivals={"rate_rps": [8.0, 30.0]}, run={"measure": ["rates"]}
+    )
+    result = evaluate_point(spec, 0)
+    share = result.point["rejected_share"]
+    assert 0.4 < share < 0.6
+    calm, overloaded = result.rates
+    assert calm["arrival_rate_rps"] > result.point["service_rate_rps"]
+    assert calm["verdict"] == "stable"
+    assert calm["throughput_rps"] == pytest.approx(8.0 * (1 - share), rel=0.05)
+    assert calm["load"] == pytest.approx(8.0 * (1 - share) / result.point["theory_rate_rps"])
+    assert overloaded["verdict"] == "unstable"
+    assert overloaded["throughput_rps"] == pytest.approx(result.point["service_rate_rps"], rel=0.05)
+
+
+def test_loads_count_accepted_requests():
+    spec = spec_of(
+        replica={"max_model_len": 1600}, arrivals={"load": 0.5}, run={"measure": ["rates"], "requests": 4000}
+    )
+    result = evaluate_point(spec, 0)
+    (row,) = result.rates
+    assert row["throughput_rps"] == pytest.approx(0.5 * result.point["theory_rate_rps"], rel=0.05)
+
+
+def test_a_clock_that_would_overflow_is_refused():
+    spec = spec_of(
+        iteration_time={"constant": "900 s"},
+        arrivals={"load": 1e-6},
+        run={"measure": ["rates"], "requests": 20_000},
+    )
+    with pytest.raises(SpecError, match="simulated time"):
+        evaluate_point(spec, 0)
+
+
+def test_precision_stops_at_the_cap_wherever_it_lies():
+    spec = spec_of(run={"precision": 1e-6, "requests": 2000, "max_requests": 3000})
+    row = evaluate_point(spec, 0).point
+    assert row["status"] == "capped"
+    assert 4 * 3000 <= row["requests"] < 4 * 3100
+
+
+def test_precision_stops_at_the_first_checkpoint_that_reaches_it():
+    coarse = evaluate_point(spec_of(run={"precision": 0.5, "requests": 500}), 0).point
+    assert 4 * 500 <= coarse["requests"] < 4 * 520
+    fine = evaluate_point(spec_of(run={"precision": 0.01, "requests": 500}), 0).point
+    half_width = (fine["service_rate_high_rps"] - fine["service_rate_low_rps"]) / 2
+    assert half_width <= 0.01 * fine["service_rate_rps"]
+    assert fine["requests"] > coarse["requests"]
