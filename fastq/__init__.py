@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     )
     from fastq.model.iteration_time import IterationTime, Plane
     from fastq.model.lengths import LengthLaw
+    from fastq.model.load import parse_spec
     from fastq.model.point import Arrivals, Point
     from fastq.model.replica import Replica
     from fastq.model.run import Run
     from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
-    from fastq.model.spec import Spec, parse_spec
+    from fastq.model.spec import Spec
 
 __all__ = [
     "Admission",
@@ -84,11 +85,12 @@ _HOMES = {
     ),
     "fastq.model.iteration_time": ("IterationTime", "Plane"),
     "fastq.model.lengths": ("LengthLaw",),
+    "fastq.model.load": ("parse_spec",),
     "fastq.model.point": ("Arrivals", "Point"),
     "fastq.model.replica": ("Replica",),
     "fastq.model.run": ("Run",),
     "fastq.model.scheduler": ("Admission", "Preemption", "Scheduler", "TokenConvention"),
-    "fastq.model.spec": ("Spec", "parse_spec"),
+    "fastq.model.spec": ("Spec",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

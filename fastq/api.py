@@ -56,7 +56,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()
     """
     import os
 
-    from fastq.model.spec import load_spec
+    from fastq.model.load import load_spec
 
     return load_spec(os.fspath(path), overrides)
 

@@ -73,7 +73,7 @@ def test_simulate_refuses_a_point_outside(spec: fastq.Spec) -> None:
 
 def test_simulate_refuses_fewer_than_one_thread(spec: fastq.Spec) -> None:
     for threads in (0, -1):
-        with pytest.raises(fastq.SpecError, match="--threads = .*must be 1 or more"):
+        with pytest.raises(fastq.SpecError, match=r"--threads = .*must be 1 or more"):
             fastq.simulate(spec, threads=threads)
 
 

@@ -214,7 +214,7 @@ def test_replica_times_are_the_fitted_ones(name, configuration):
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_grids_load_and_every_point_is_feasible(name):
-    from fastq.model.spec import load_spec
+    from fastq.model.load import load_spec
 
     spec = load_spec(name)
     assert spec.title

@@ -6,7 +6,7 @@ import pytest
 
 from fastq.engine.evaluate import evaluate_point
 from fastq.errors import SpecError
-from fastq.model.spec import parse_spec
+from fastq.model.load import parse_spec
 
 
 def spec_of(**sections):

@@ -11,8 +11,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fastq.errors import SpecError
-from fastq.model.feasibility import infeasible_reason
-from fastq.model.spec import parse_spec
+from fastq.model.feasibility import (
+    accepted_requests,
+    infeasible_parts,
+    infeasible_reason,
+    shortest_request,
+)
+from fastq.model.lengths import column, law
+from fastq.model.load import parse_spec
+from fastq.model.replica import Replica
+from fastq.model.scheduler import Scheduler
 
 BASE = {
     "workload": {"prompt_tokens": {"uniform": [10, 1600]}, "output_tokens": {"uniform": [10, 1600]}},
@@ -266,7 +274,43 @@ def test_feasibility_against_every_request(capacity, block, limit, paper, low, h
         for prompt, output in itertools.product(range(low, high + 1), repeat=2)
         if limit is None or prompt + output <= limit
     ]
-    fits = bool(accepted) and all(
+    offered = (high - low + 1) ** 2
+    fits = 1000 * len(accepted) >= offered and all(
         math.ceil((total - (not paper)) / block) <= capacity // block for total in accepted
     )
     assert (infeasible_reason(parse_spec(document).point(0)) is None) == fits
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize(("many", "is_feasible"), [(999, True), (1000, False)])
+def test_a_limit_that_rejects_nearly_all_is_infeasible(joint, many, is_feasible):
+    prompts = column([1] + [500] * many)
+    outputs = column([1] * (many + 1) if joint else [1])
+    drawn = law(prompts, outputs, joint=joint, name="mostly long")
+    reason = infeasible_parts(drawn, Replica(100_000, max_model_len=400), Scheduler())
+    if is_feasible:
+        assert reason is None
+    else:
+        assert "replica.max_model_len = 400 accepts a share of 0.001 of the requests, 1 of 1,001" in reason
+        assert "raise replica.max_model_len" in reason
+
+
+@given(
+    prompts=st.lists(st.integers(1, 12), min_size=1, max_size=12),
+    outputs=st.lists(st.integers(1, 12), min_size=1, max_size=12),
+    joint=st.booleans(),
+    limit=st.none() | st.integers(1, 24),
+)
+def test_accepted_requests_against_every_request(prompts, outputs, joint, limit):
+    if joint:
+        prompts, outputs = zip(*zip(prompts, outputs, strict=False), strict=True)
+    drawn = law(column(prompts), column(outputs), joint=joint, name="drawn")
+    offered = list(zip(prompts, outputs, strict=True) if joint else itertools.product(prompts, outputs))
+    kept = [pair for pair in offered if limit is None or sum(pair) <= limit]
+    found = accepted_requests(drawn, limit)
+    assert (found.requests, found.offered) == (len(kept), len(offered))
+    assert (found.longest is None) == (not kept)
+    if kept:
+        assert tuple(found.longest) in kept
+        assert found.longest.total_tokens == max(map(sum, kept))
+    assert shortest_request(drawn).total_tokens == min(map(sum, offered))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fastq.errors import SpecError
+from fastq.model.grid import read_axis
 from fastq.model.law_cache import LawCache, lengths
 from fastq.model.lengths import MAX_LENGTH_TOKENS, QUANTILE_ENTRIES, column, law, scaled, scaled_column
 from fastq.model.marginal_constant import Constant
@@ -20,7 +23,11 @@ from fastq.model.marginal_geometric import Geometric
 from fastq.model.marginal_lognormal import Lognormal
 from fastq.model.marginal_uniform import Uniform
 from fastq.model.marginals import FAMILIES, read_marginal
+from fastq.model.point import Arrivals
 from fastq.model.reading import Place
+from fastq.model.run import Run
+from fastq.model.settings import SETTINGS
+from fastq.model.spec import Spec
 
 PLACE = Place("spec.toml", "workload.prompt_tokens", Path())
 PROBABILITIES = [Fraction(2 * k + 1, 2 * QUANTILE_ENTRIES) for k in range(QUANTILE_ENTRIES)]
@@ -237,3 +244,26 @@ def test_the_cache_gives_back_the_same_law_and_drops_the_oldest_tables(monkeypat
         assert made.prompt_tokens.tolist() == [max(1, math.floor(x * step / 4 + 0.5)) for x in range(1, 51)]
         assert not made.joint
     assert cache.law(lengths({**values, "workload.prompt_scale": 19 / 4})) is made
+
+
+def test_no_law_keeps_a_dropped_table_alive(monkeypatch):
+    monkeypatch.setattr("fastq.model.law_cache._MAX_BYTES", 10 * 4 * 1000)
+    trace = law(column(range(1, 1001)), column(range(1, 1001)), joint=True, name="trace")
+    spec = Spec(
+        title="",
+        source="spec.toml",
+        run=Run(),
+        arrivals=Arrivals(),
+        base={
+            "workload.trace": trace,
+            "replica.kv_capacity_tokens": 10**6,
+            "iteration_time.constant": 10**9,
+        },
+        cases=(),
+        axes=(read_axis(SETTINGS["workload.output_scale"], {"linear": [0.5, 1.5, 100]}, PLACE),),
+        origins={},
+    )
+    tables = [weakref.ref(point.law.output_tokens) for point in spec]
+    gc.collect()
+    assert 1 < sum(reference() is not None for reference in tables) <= 10
+    assert spec.point(99).law is spec.point(99).law

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fastq.errors import SpecError
 from fastq.model.feasibility import infeasible_reason
-from fastq.model.spec import load_spec, parse_spec
+from fastq.model.load import load_spec, parse_spec
 from fastq.model.trace import read_trace
 
 GOOD = [

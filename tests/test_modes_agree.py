@@ -19,9 +19,9 @@ from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
 from fastq.kernels.trajectory import make_advance
 from fastq.model.iteration_time import Plane
+from fastq.model.load import parse_spec
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
-from fastq.model.spec import parse_spec
 
 NO_RECORD = layout.Record(
     np.empty((0, layout.ITERATION_COLUMNS), np.int64),

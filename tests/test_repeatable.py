@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fastq.engine.sweep import sweep
-from fastq.model.spec import parse_spec
+from fastq.model.load import parse_spec
 
 SPEC = {
     "workload": {

@@ -38,7 +38,9 @@ def is_nonergodic(replications: Sequence[Replication]) -> bool:
     between = sum((rate - centre) ** 2 for rate in whole) / (len(whole) - 1)
     # The difference of two parts in shares h and 1 - h of the window has the variance of the whole / h (1 - h).
     shares = [r.half_elapsed_ps / r.elapsed_ps for r in replications]
-    within = sum((a - b) ** 2 * h * (1 - h) for a, b, h in zip(first, second, shares, strict=True)) / len(whole)
+    within = sum((a - b) ** 2 * h * (1 - h) for a, b, h in zip(first, second, shares, strict=True)) / len(
+        whole
+    )
     return between > _critical_ratio(len(whole)) * within
 
 

@@ -39,7 +39,7 @@ def load(args: argparse.Namespace, more: Sequence[tuple[str, str]] = ()) -> Spec
     more
         Further overrides, which win over ``--set``.
     """
-    from fastq.model.spec import load_spec
+    from fastq.model.load import load_spec
 
     spec: Spec = load_spec(args.spec, [*args.set, *more])
     return spec

@@ -17,7 +17,7 @@ from fastq.model.reading import Place
 from fastq.model.settings import DEFAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from fastq.model.grid import Axis
     from fastq.model.law_cache import Side
@@ -75,32 +75,25 @@ def check_combinations(spec: Spec) -> None:
         _longest(spec, number, "prompt_tokens") + _longest(spec, number, "output_tokens")
         for number in range(len(spec.case_layers))
     )
-    for place, layer in _representatives(spec, range(len(spec.case_layers))):
-        values = resolve.settled(layer)
+    for number, layer in _representatives(spec):
+        place, values = _place(spec, number), resolve.settled(layer)
         system = resolve.replica(values, place)
         resolve.check_longest_iteration(resolve.iteration_time(values, place), system, longest, place)
-    for number in range(len(spec.case_layers)):
-        _check_concurrency(spec, number)
+        _check_concurrency(spec, number, system)
 
 
-def _check_concurrency(spec: Spec, case_number: int) -> None:
-    """Refuse a case with more requests at once than a simulation keeps room for.
+def _check_concurrency(spec: Spec, case_number: int, system: Replica) -> None:
+    """Refuse more requests at once than a simulation keeps room for.
 
     A token budget that lets so many in is beyond every prompt: the first chunk of a request does not depend
     on it, and the largest limits stand for all. Block sizes don't: each rounds capacity and chunk its own way.
     """
-    sizes: list[Value] = [None]
-    for axis in spec.axes:
-        if axis.key == "replica.block_size":
-            sizes = list(axis.settings)
-    for place, layer in _representatives(spec, [case_number]):
-        system = resolve.replica(resolve.settled(layer), place)
-        if most_at_once_from(1, replace(system, block_size=1)) <= MAX_AT_ONCE:
-            continue
-        shortest = _shortest_prompt(spec, case_number)
-        for size in sizes:
-            sized = system if size is None else replace(system, block_size=cast("int", size))
-            _check_room(sized, shortest, place)
+    if most_at_once_from(1, replace(system, block_size=1)) <= MAX_AT_ONCE:
+        return
+    shortest = _shortest_prompt(spec, case_number)
+    sizes = next((axis.settings for axis in spec.axes if axis.key == "replica.block_size"), ())
+    for size in sizes or (system.block_size,):
+        _check_room(replace(system, block_size=cast("int", size)), shortest, _place(spec, case_number))
 
 
 def _check_room(system: Replica, shortest_prompt_tokens: int, place: Place) -> None:
@@ -121,15 +114,12 @@ def _place(spec: Spec, case_number: int) -> Place:
     return Place(f"{spec.source}, case {spec.cases[case_number].name!r}")
 
 
-def _representatives(spec: Spec, case_numbers: Iterable[int]) -> Iterator[tuple[Place, Layer]]:
+def _representatives(spec: Spec) -> Iterator[tuple[int, Layer]]:
+    """Yield layers that stand for all points, each with the number of its case."""
     axes = [(axis.key, _representative_values(axis)) for axis in spec.axes]
-    for number in case_numbers:
-        layer = spec.case_layers[number]
+    for number, layer in enumerate(spec.case_layers):
         for values in itertools.product(*(values for _, values in axes)):
-            yield (
-                _place(spec, number),
-                {**layer, **{key: value for (key, _), value in zip(axes, values, strict=True)}},
-            )
+            yield number, {**layer, **{key: value for (key, _), value in zip(axes, values, strict=True)}}
 
 
 def _representative_values(axis: Axis) -> list[Value]:

@@ -1,0 +1,118 @@
+"""Loading specs: from a TOML file, from a grid that ships with fastq, or from the same tables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastq.errors import SpecError
+from fastq.model.arrivals import read_arrivals
+from fastq.model.catalogue import grid_names, grid_path
+from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
+from fastq.model.grid import check_axes, read_axis, read_cases
+from fastq.model.reading import Place, nearest
+from fastq.model.run import read_run
+from fastq.model.settings import SETTINGS
+from fastq.model.spec import Spec
+from fastq.model.toml_file import read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Spec:
+    """Load a spec from a TOML file, or a grid that ships with fastq by its name.
+
+    Parameters
+    ----------
+    path_or_name
+        Path of the file; a bare name that is no file is looked up among the grids that ship.
+    overrides
+        Pairs (key, value as text) that take the place of what the spec says, as ``--set key=value`` gives
+        them. Paths of traces in them are relative to the current directory.
+
+    Raises
+    ------
+    SpecError
+        If anything in it can't be used.
+    """
+    name = os.fspath(path_or_name)
+    path, source = _locate(name)
+    return parse_spec(read_toml(path), source=source, directory=path.parent, overrides=overrides)
+
+
+def _locate(name: str) -> tuple[Path, str]:
+    path = Path(name)
+    is_bare = path.name == name and not path.suffix and name != ""
+    if not is_bare or _exists(path):
+        return path, name
+    names = grid_names()
+    if name in names:
+        return grid_path(name), f"grid {name}"
+    meant = nearest(name, names)
+    raise SpecError(
+        f"no such file, nor a grid that ships with fastq{meant and f'; did you mean {meant}?'} "
+        f"(there are: {', '.join(names) or 'none'})",
+        source=name,
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def parse_spec(
+    document: Mapping[str, object],
+    *,
+    source: str = "spec",
+    directory: Path | None = None,
+    overrides: Sequence[tuple[str, str]] = (),
+) -> Spec:
+    """Make a spec of tables, as TOML holds them.
+
+    Parameters
+    ----------
+    document
+        Tables ``workload``, ``arrivals``, ``replica``, ``iteration_time``, ``scheduler``, ``run``, ``grid``,
+        ``cases`` and ``title``.
+    source
+        What messages call it.
+    directory
+        Where relative paths of traces start; the current directory by default.
+    overrides
+        Pairs (key, value as text) that take the place of what the document says.
+
+    Raises
+    ------
+    SpecError
+        If anything in it can't be used.
+    """
+    written = take_apart(document, Place(source, "", directory or Path()))
+    for name, text in overrides:
+        override(written, name, text)
+    axes = tuple(read_axis(SETTINGS[key], axis.value, axis.place) for key, axis in written.grid.items())
+    check_axes(axes, written.place)
+    return Spec(
+        title=read_title(written),
+        source=source,
+        run=read_run(written.run, written.section("run")),
+        arrivals=read_arrivals(written.arrivals, written.section("arrivals")),
+        base=read_base(written),
+        cases=read_cases(written.cases.value, written.cases.place, axes) if written.cases else (),
+        axes=axes,
+        origins=_origins(written),
+    )
+
+
+def _origins(written: Document) -> dict[str, str]:
+    given = [
+        *written.base,
+        *(f"run.{name}" for name in written.run),
+        *(f"arrivals.{name}" for name in written.arrivals),
+    ]
+    overridden = {".".join(key.removeprefix("grid.").split(".")[:2]) for key in written.overridden}
+    return {**dict.fromkeys(given, "spec"), **dict.fromkeys(overridden, OVERRIDE)}
