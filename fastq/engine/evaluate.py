@@ -14,8 +14,7 @@ from fastq.engine import rows
 from fastq.engine.backend import Trajectory, choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, BlockTables
 from fastq.engine.encode import encode
-from fastq.errors import InfeasibleError
-from fastq.model.feasibility import infeasible_reason
+from fastq.model.feasibility import infeasible_reason, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,7 +143,7 @@ def evaluate_point(
     reason = infeasible_reason(point)
     if reason is not None:
         if run.infeasible == "error":
-            raise InfeasibleError(reason, source=spec.source, key="replica.kv_capacity_tokens")
+            raise refusal(point, reason, source=spec.source)
         return PointResult(rows.skipped_row(point, reason))
     forms = closed_forms(point)
     encoded = encode(point, run, mean_running=forms.mean_running)

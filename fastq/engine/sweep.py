@@ -25,7 +25,8 @@ from fastq.engine.executors import Crew, open_crew, refuse_counts
 from fastq.engine.interruption import SweepInterrupted, stop_on_signals
 from fastq.engine.progress import Tracker
 from fastq.engine.task import HOOKS, BlockDone, Hooks, Task, run_task
-from fastq.errors import InfeasibleError, WorkerError
+from fastq.errors import WorkerError
+from fastq.model.feasibility import refusal
 from fastq.store.location import open_location
 from fastq.store.manifest import check, claim, manifest_of
 from fastq.store.reader import count_values, finished_blocks, read_blocks, verify_blocks
@@ -207,12 +208,7 @@ def refuse_infeasible(spec: Spec) -> None:
     found = spec.first_infeasible()
     if found is not None:
         index, reason = found
-        raise InfeasibleError(
-            f"point {index}: {reason}. Give it more memory, cut the lengths with replica.max_model_len, or "
-            'set run.infeasible = "skip" to leave such points out',
-            source=spec.source,
-            key="replica.kv_capacity_tokens",
-        )
+        raise refusal(spec.point(index), reason, source=spec.source)
 
 
 class _Run:

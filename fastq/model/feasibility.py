@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastq.errors import InfeasibleError
 from fastq.model.scheduler import TokenConvention
 
 if TYPE_CHECKING:
@@ -68,12 +69,12 @@ def infeasible_parts(law: LengthLaw, replica: Replica, scheduler: Scheduler) -> 
             f"every request is rejected: the shortest has {shortest.prompt_tokens:,} prompt and "
             f"{shortest.output_tokens:,} output tokens, replica.max_model_len is {replica.max_model_len:,}"
         )
-    if accepted.requests * _REJECTED_AT_MOST < accepted.offered:
+    if _too_few(accepted):
         share = accepted.requests / accepted.offered
         return (
             f"replica.max_model_len = {replica.max_model_len:,} accepts a share of {share:.2g} of the "
             f"requests, {accepted.requests:,} of {accepted.offered:,}; at least 1 in {_REJECTED_AT_MOST:,} "
-            "is needed: raise replica.max_model_len or shorten the lengths of the workload"
+            "is needed"
         )
     peak_tokens = longest.total_tokens - (scheduler.token_convention is TokenConvention.ENGINE)
     blocks = -(-peak_tokens // replica.block_size)
@@ -87,6 +88,27 @@ def infeasible_parts(law: LengthLaw, replica: Replica, scheduler: Scheduler) -> 
         f"{request} needs {blocks:,} blocks of {replica.block_size:,} for {peak_tokens:,} tokens of KV, "
         f"the replica has {replica.kv_blocks:,} ({replica.kv_capacity_tokens:,} tokens)"
     )
+
+
+def refusal(point: Point, reason: str, *, source: str) -> InfeasibleError:
+    """Make the error that refuses ``point``: it names the key that stands in the way, its value, and what to do."""
+    replica = point.replica
+    accepted = accepted_requests(point.law, replica.max_model_len)
+    if _too_few(accepted):
+        key, value, advice = "replica.max_model_len", replica.max_model_len, "Raise it, shorten the workload"
+    else:
+        key, value = "replica.kv_capacity_tokens", replica.kv_capacity_tokens
+        advice = "Give it more memory, cut the lengths with replica.max_model_len"
+    return InfeasibleError(
+        f'point {point.index}: {reason}. {advice}, or set run.infeasible = "skip" to leave such points out',
+        source=source,
+        key=key,
+        value=value,
+    )
+
+
+def _too_few(accepted: Accepted) -> bool:
+    return accepted.longest is None or accepted.requests * _REJECTED_AT_MOST < accepted.offered
 
 
 def accepted_requests(law: LengthLaw, max_model_len: int | None) -> Accepted:
