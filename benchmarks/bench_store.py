@@ -10,7 +10,7 @@ from benchmarks.timing import side_by_side
 from fastq.engine.backend import warm_up
 from fastq.engine.blocks import BLOCK_POINTS
 from fastq.engine.evaluate import evaluate_point
-from fastq.model.spec import load_spec
+from fastq.model.load import load_spec
 from fastq.store.location import open_location
 from fastq.store.manifest import claim, manifest_of
 from fastq.store.writer import write_block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastq.model.spec import parse_spec
+from fastq.model.load import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
