@@ -76,8 +76,9 @@ class Replica:
         return self.loop(self.params, self.encoded.tables, self.state, NO_RECORD, requests, pause_at)
 
     @property
-    def iteration(self) -> int:
-        return int(self.state.x[layout.ITERATION])
+    def steps(self) -> int:
+        """Iterations and arrivals so far: what a slice is measured in."""
+        return int(self.state.x[layout.ITERATION] + self.state.x[layout.ARRIVED])
 
 
 def named_registers(state: layout.State) -> dict[str, int]:
@@ -113,7 +114,7 @@ def test_slices_add_up_to_an_unsliced_run(saturated, admissions):
     def check(drawn_point, drawn, step):
         sliced, whole = (Replica(drawn_point, drawn, saturated=saturated, plain=False) for _ in range(2))
         whole.advance(drawn["requests"])
-        while (status := sliced.advance(drawn["requests"], sliced.iteration + step)) != layout.DONE:
+        while (status := sliced.advance(drawn["requests"], sliced.steps + step)) != layout.DONE:
             assert status == layout.PAUSED
         assert_same(sliced.state, whole.state)
 
@@ -210,7 +211,7 @@ def test_a_trajectory_carried_on_equals_a_longer_one(admission, rate_rps):
 def test_a_trajectory_in_short_slices_equals_one_in_long_ones(monkeypatch):
     encoded = encode(small_system(), Run(seed=9), mean_running=20)
     whole = outcome(Trajectory(encoded, 0).run_to(2000))
-    monkeypatch.setattr("fastq.engine.backend.ITERATIONS_PER_SLICE", 17)
+    monkeypatch.setattr("fastq.engine.backend.STEPS_PER_SLICE", 17)
     assert outcome(Trajectory(encoded, 0).run_to(2000)) == whole
 
 
