@@ -41,7 +41,6 @@ class FakeSpec:
     axes: tuple = AXES
     case_names: tuple = ()
     run: Run = field(default_factory=Run)
-    infeasible_point: int | None = None
 
     def __len__(self):
         points = max(1, len(self.case_names))
@@ -60,7 +59,7 @@ class FakeSpec:
         return {"seed": self.seed, "axes": {axis.key: list(axis.values) for axis in self.axes}}
 
     def first_infeasible(self):
-        return None if self.infeasible_point is None else (self.infeasible_point, "a request never fits")
+        return None
 
     def axis_values(self, index):
         values = {}

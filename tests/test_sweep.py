@@ -23,8 +23,8 @@ from fastq.engine.status import status
 from fastq.engine.sweep import sweep
 from fastq.engine.task import Task
 from fastq.errors import InfeasibleError, SpecError
+from fastq.model.load import parse_spec
 from fastq.model.point import Arrivals
-from fastq.model.run import Run
 from fastq.store.layout import block_count, block_file, block_of, block_range
 from fastq.store.reader import read
 
@@ -167,13 +167,21 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, options, k
 
 
 def test_an_infeasible_point_is_refused_before_anything_is_written(tmp_path):
-    spec = FakeSpec(infeasible_point=17)
+    document = {
+        "workload": {"prompt_tokens": {"constant": 1000}, "output_tokens": {"constant": 1000}},
+        "iteration_time": {"constant": "10 ms"},
+        "grid": {"replica.kv_capacity_tokens": [4000, 2000, 1000]},
+    }
     with pytest.raises(
-        InfeasibleError, match=r"fake\.toml: replica\.kv_capacity_tokens: point 17: .*\"skip\""
+        InfeasibleError, match=r"fake\.toml: replica\.kv_capacity_tokens = 1000: point 2: .*\"skip\""
     ):
-        run(tmp_path / "out", spec)
+        run(tmp_path / "out", parse_spec(document, source="fake.toml"))
     assert not (tmp_path / "out").exists()
-    assert run(tmp_path / "out", FakeSpec(infeasible_point=17, run=Run(infeasible="skip"))).complete
+    document["run"] = {"infeasible": "skip", "requests": 100, "replications": 2}
+    skipping = parse_spec(document, source="fake.toml")
+    assert sweep(skipping, tmp_path / "out", workers=1, threads=1).complete
+    statuses = read(tmp_path / "out").column("status").to_pylist()
+    assert [text.partition(":")[0] for text in statuses] == ["ok", "ok", "skipped"]
 
 
 def test_a_fault_of_the_evaluator_comes_through_and_finished_blocks_stay(tmp_path):
