@@ -77,7 +77,7 @@ REGISTER_NAMES = """
     WAITING HEAD_INDEX HEAD_PROMPT HEAD_OUTPUT HEAD_EMITTED HEAD_ARRIVAL_NS HEAD_READY
     NEXT_INDEX NEXT_PROMPT NEXT_OUTPUT NEXT_EMITTED NEXT_ARRIVAL_NS SPARE_FIRST SPARE_SECOND ARRIVED
     BATCH_PREFILL BATCH_ATTENTION2 BATCH_PREFILL_KV
-    STEADY FAILED_AT
+    FAILED_AT
     IN_WINDOW START_NS START_PS START_ITERATION START_COMPLETED START_BACKLOG WARMUP_COMPLETED
     IDLE_NS SUM_RUNNING SUM_WAITING SUM_KV_TOKENS SUM_BLOCKS MAX_WAITING PREEMPTIONS RECOMPUTED_TOKENS
     WAIT_LOW WAIT_HIGH
@@ -92,7 +92,7 @@ REGISTER_NAMES = """
     WAITING, HEAD_INDEX, HEAD_PROMPT, HEAD_OUTPUT, HEAD_EMITTED, HEAD_ARRIVAL_NS, HEAD_READY,
     NEXT_INDEX, NEXT_PROMPT, NEXT_OUTPUT, NEXT_EMITTED, NEXT_ARRIVAL_NS, SPARE_FIRST, SPARE_SECOND, ARRIVED,
     BATCH_PREFILL, BATCH_ATTENTION2, BATCH_PREFILL_KV,
-    STEADY, FAILED_AT,
+    FAILED_AT,
     IN_WINDOW, START_NS, START_PS, START_ITERATION, START_COMPLETED, START_BACKLOG, WARMUP_COMPLETED,
     IDLE_NS, SUM_RUNNING, SUM_WAITING, SUM_KV_TOKENS, SUM_BLOCKS, MAX_WAITING, PREEMPTIONS, RECOMPUTED_TOKENS,
     WAIT_LOW, WAIT_HIGH,
@@ -112,13 +112,17 @@ REGISTERS = len(REGISTER_NAMES.split())
     CACHED,  # of them, cached so far; NO_SLOT once it decodes
     CHUNK,  # tokens it prefills in the iteration under way
     BUCKET,  # its place on the timing wheel, once it decodes
+    RESIDUE,  # its class in ``growth``, once it decodes
     LINK,  # next slot in the same bucket
     OLDER,  # slot admitted just before it, of those running
     NEWER,  # slot admitted just after it
     PREEMPTED,  # times preempted
-) = range(11)
+) = range(12)
 SEQ_COLUMN_BITS = 4  # rows of 16, so that one fills a cache line
 SEQ_COLUMNS = 1 << SEQ_COLUMN_BITS
+
+MARKS_PER_WORD_BITS = 5
+MIN_WHEEL = 1 << MARKS_PER_WORD_BITS
 
 # Columns of ``times``, one row per slot, int64.
 INDEX, ARRIVAL_NS, SCHEDULED_NS, FIRST_TOKEN_NS = range(4)
@@ -156,6 +160,7 @@ class State(NamedTuple):
     seqs: U32  # (slots x SEQ_COLUMNS,) a row a slot
     times: I64  # (slots x TIME_COLUMNS,) a row a slot
     wheel: U32  # (wheel_mask + 1,) first slot of those that finish in an iteration
+    marks: U32  # (wheel / 32,) a bit for each place of the wheel that holds any
     growth: I32  # (block_size,) decoding requests by the iteration, modulo block_size, that needs a block
     prefilling: U32  # (slots,) slots in prefill, in order of admission
     stack: U32  # (slots,) preempted slots, the next to be admitted on top

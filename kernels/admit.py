@@ -34,7 +34,6 @@ from fastq.kernels._layout import (
     RUNNING,
     SCHEDULED_NS,
     STACKED,
-    STEADY,
     TARGET,
     WAITING,
     Record,
@@ -46,7 +45,7 @@ from fastq.kernels.memory import blocks_of
 from fastq.kernels.queue import pop_head, ready_backlog_head, ready_head
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import append_newest, take_slot
-from fastq.kernels.slots import at, i64, time_at
+from fastq.kernels.slots import at, i64, index_of, time_at
 
 
 @device
@@ -61,22 +60,21 @@ def admit_waiting(
     saturated: bool,
     lookahead: bool,
     recording: bool,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Admit from the front of the queue while there is budget, a sequence slot, and memory.
 
-    Takes and returns what the batch prefills: tokens, twice the attention work, and KV tokens held after it.
-
-    ``STEADY`` is left at 1 where the next iteration admits nothing either unless a request arrives, finishes
-    or is preempted.
+    Takes and returns what the batch prefills: tokens, twice the attention work, and KV tokens held after it; and
+    returns 1 where the next iteration admits nothing either unless a request arrives, finishes or is
+    preempted, else 0.
     """
     x = state.x
     seqs = state.seqs
-    x[STEADY] = 0
+    steady = 0
     while True:
         again = x[STACKED] > 0
         slot = NO_SLOT
         if again:
-            slot = i64(state.stack[x[STACKED] - 1])
+            slot = i64(state.stack[index_of(x[STACKED] - 1)])
             prompt = i64(seqs[at(slot, PROMPT)])
             output = i64(seqs[at(slot, OUTPUT)])
             emitted = i64(seqs[at(slot, EMITTED)])
@@ -85,18 +83,18 @@ def admit_waiting(
                 ready_backlog_head(p, tables, state)
             else:
                 if x[WAITING] == 0:
-                    x[STEADY] = 1
+                    steady = 1
                     break
                 ready_head(p, tables, state)
             prompt = x[HEAD_PROMPT]
             output = x[HEAD_OUTPUT]
             emitted = x[HEAD_EMITTED]
         if x[RUNNING] >= p.max_num_seqs:
-            x[STEADY] = 1
+            steady = 1
             break
         budget = p.token_budget - x[DECODING] - prefill
         if budget <= 0:
-            x[STEADY] = 1 if prefill == 0 else 0
+            steady = 1 if prefill == 0 else 0
             break
         target = prompt + emitted
         chunk = min(p.prefill_chunk, target, budget)
@@ -109,7 +107,7 @@ def admit_waiting(
         else:
             taken = blocks_if_fits(p, state, chunk, target, prompt + output - 1 + p.paper)
             if taken == NONE:
-                x[STEADY] = 1
+                steady = 1
                 break
         if again:
             x[STACKED] -= 1
@@ -124,7 +122,7 @@ def admit_waiting(
         seqs[at(slot, CACHED)] = 0
         seqs[at(slot, CHUNK)] = chunk
         append_newest(state, slot)
-        state.prefilling[x[PREFILLING]] = slot
+        state.prefilling[index_of(x[PREFILLING])] = slot
         x[PREFILLING] += 1
         x[FREE_BLOCKS] -= taken
         prefill += chunk
@@ -133,7 +131,7 @@ def admit_waiting(
         if recording:
             record_event(state, record, EVENT_ADMIT, slot, target)
     x[MAX_RUNNING] = max(x[MAX_RUNNING], x[RUNNING])
-    return prefill, attention2, prefill_kv
+    return prefill, attention2, prefill_kv, steady
 
 
 @device

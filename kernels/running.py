@@ -18,7 +18,6 @@ from fastq.kernels._layout import (
     FREE_SLOTS,
     GROWTH_FREE,
     ITERATION,
-    LINK,
     NEWER,
     NEWEST,
     NO_SLOT,
@@ -26,12 +25,14 @@ from fastq.kernels._layout import (
     OUTPUT,
     PHASE,
     PROMPT,
+    RESIDUE,
     RUNNING,
     TARGET,
     State,
 )
 from fastq.kernels.memory import whole_blocks
 from fastq.kernels.slots import at, i64, index_of
+from fastq.kernels.wheel import hang
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,14 +43,14 @@ def take_slot(state: State) -> int:
     """A slot that is not in use."""
     x = state.x
     x[FREE_SLOTS] -= 1
-    return i64(state.free[x[FREE_SLOTS]])
+    return i64(state.free[index_of(x[FREE_SLOTS])])
 
 
 @device
 def release_slot(state: State, slot: int) -> None:
     """Give ``slot`` back."""
     x = state.x
-    state.free[x[FREE_SLOTS]] = slot
+    state.free[index_of(x[FREE_SLOTS])] = slot
     x[FREE_SLOTS] += 1
 
 
@@ -93,15 +94,14 @@ def start_decoding(p: Any, state: State, slot: int, remaining: int) -> None:
     x = state.x
     seqs = state.seqs
     held = i64(seqs[at(slot, TARGET)])
-    bucket = (x[ITERATION] + remaining) & p.wheel_mask
     seqs[at(slot, CACHED)] = NO_SLOT
-    seqs[at(slot, BUCKET)] = bucket
-    seqs[at(slot, LINK)] = state.wheel[bucket]
-    state.wheel[bucket] = slot
+    hang(state, slot, (x[ITERATION] + remaining) & i64(p.wheel_mask))
     x[DECODING] += 1
     x[DECODING_KV] += held
     if p.admission != GROWTH_FREE:
-        state.growth[residue(p, x[PHASE], held)] += 1
+        needs_block = residue(p, x[PHASE], held)
+        seqs[at(slot, RESIDUE)] = needs_block
+        state.growth[needs_block] += 1
 
 
 @device
@@ -125,22 +125,13 @@ def decoding_kv(p: Any, state: State, slot: int) -> int:
 
 
 @device
-def stop_decoding(p: Any, state: State, slot: int, held: int) -> None:
-    """Take ``slot``, which holds ``held`` tokens before the iteration under way, off the wheel and the counters."""
+def leave_decoding(p: Any, state: State, slot: int, held: int) -> None:
+    """Take decoding ``slot``, which holds ``held`` tokens, off the counters; its bucket is the caller's to change."""
     x = state.x
-    bucket = i64(state.seqs[at(slot, BUCKET)])
-    other = i64(state.wheel[bucket])
-    if other == slot:
-        state.wheel[bucket] = state.seqs[at(slot, LINK)]
-    else:
-        while i64(state.seqs[at(other, LINK)]) != slot:
-            other = i64(state.seqs[at(other, LINK)])
-        state.seqs[at(other, LINK)] = state.seqs[at(slot, LINK)]
     x[DECODING] -= 1
     x[DECODING_KV] -= held
     if p.admission != GROWTH_FREE:
-        # Before this iteration the phase was one higher.
-        state.growth[residue(p, x[PHASE] + 1, held)] -= 1
+        state.growth[index_of(state.seqs[at(slot, RESIDUE)])] -= 1
 
 
 @device

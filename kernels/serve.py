@@ -38,8 +38,9 @@ from fastq.kernels._layout import (
 from fastq.kernels.lookahead import plan, unplan_decoding
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event
-from fastq.kernels.running import decoding_kv, remaining_decodes, remove, stop_decoding
+from fastq.kernels.running import decoding_kv, leave_decoding, remaining_decodes, remove
 from fastq.kernels.slots import at, i64, index_of, time_at
+from fastq.kernels.wheel import take_off
 
 
 @device
@@ -64,7 +65,7 @@ def serve_running(
     attention2 = 0
     prefill_kv = 0
     for i in range(x[PREFILLING]):
-        slot = i64(state.prefilling[i])
+        slot = i64(state.prefilling[index_of(i)])
         cached = i64(seqs[at(slot, CACHED)])
         left = i64(seqs[at(slot, TARGET)]) - cached
         whole = min(p.prefill_chunk, left)
@@ -115,7 +116,8 @@ def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: b
     else:
         held = decoding_kv(p, state, slot)
         need -= blocks_of(p, held + 1) - blocks_of(p, held)
-        stop_decoding(p, state, slot, held)
+        take_off(state, slot)
+        leave_decoding(p, state, slot, held)
         forget_fresh(state, slot)
         if lookahead:
             unplan_decoding(
@@ -130,7 +132,7 @@ def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: b
     x[PREEMPTIONS] += 1
     x[RECOMPUTED_TOKENS] += held
     x[FAILED_AT] = NONE
-    state.stack[x[STACKED]] = slot
+    state.stack[index_of(x[STACKED])] = slot
     x[STACKED] += 1
     if recording:
         record_event(state, record, EVENT_PREEMPT, slot, held)

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
-    BASE,
     CACHED,
     CHUNK,
     COMPLETED,
@@ -17,7 +16,6 @@ from fastq.kernels._layout import (
     FIRST_TOKEN_NS,
     FREE_BLOCKS,
     FRESH,
-    GROWTH_FREE,
     HIST_ITERATION,
     ITERATION,
     LINK,
@@ -27,14 +25,12 @@ from fastq.kernels._layout import (
     NONE,
     NOW_NS,
     NOW_PS,
-    PER_DECODE_SEQ,
     PER_KV_TOKEN,
     PHASE,
     PREFILLING,
     RECORDED_ITERATIONS,
     RUNNING,
     STACKED,
-    STEADY,
     SUM_BLOCKS,
     SUM_KV_TOKENS,
     SUM_RUNNING,
@@ -46,20 +42,21 @@ from fastq.kernels._layout import (
     State,
     Tables,
 )
-from fastq.kernels.histogram import bin_of
+from fastq.kernels.histogram import bin_of, count
 from fastq.kernels.iteration_time import iteration_ps
 from fastq.kernels.measures import measure_latencies
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event, record_iteration, record_request
 from fastq.kernels.running import (
     largest_kv,
+    leave_decoding,
     release_slot,
     remaining_decodes,
     remove,
-    residue,
     start_decoding,
 )
 from fastq.kernels.slots import at, i64, index_of, time_at
+from fastq.kernels.wheel import clear, iterations_to_finish
 
 PS_PER_NS = 1000
 MAX_REMAINDER_PS = 1 << 61
@@ -125,10 +122,12 @@ def run_batch(
 
 
 @device
-def finish(p: Any, state: State, record: Record, slot: int, saturated: bool, recording: bool) -> None:
-    """Let the request in ``slot`` leave and free its blocks."""
+def finish(
+    p: Any, state: State, record: Record, slot: int, held: int, saturated: bool, recording: bool
+) -> None:
+    """Let the request in ``slot`` leave and free the blocks of the ``held`` tokens that it holds or has reserved."""
     x = state.x
-    x[FREE_BLOCKS] += blocks_of(p, largest_kv(p, state, slot))
+    x[FREE_BLOCKS] += blocks_of(p, held)
     remove(state, slot)
     x[COMPLETED] += 1
     if not saturated:
@@ -142,21 +141,19 @@ def finish(p: Any, state: State, record: Record, slot: int, saturated: bool, rec
 @device
 def finish_bucket(p: Any, state: State, record: Record, saturated: bool, recording: bool) -> int:
     """Let the decoding requests whose last iteration this was leave; how many did."""
-    x = state.x
-    bucket = x[ITERATION] & p.wheel_mask
-    slot = i64(state.wheel[bucket])
+    bucket = state.x[ITERATION] & i64(p.wheel_mask)
+    slot = i64(state.wheel[index_of(bucket)])
+    if slot == NO_SLOT:
+        return 0
+    clear(state, bucket)
     finished = 0
     while slot != NO_SLOT:
         after = i64(state.seqs[at(slot, LINK)])
         held = largest_kv(p, state, slot)
-        x[DECODING] -= 1
-        x[DECODING_KV] -= held
-        if p.admission != GROWTH_FREE:
-            state.growth[residue(p, x[PHASE], held)] -= 1
-        finish(p, state, record, slot, saturated, recording)
+        leave_decoding(p, state, slot, held)
+        finish(p, state, record, slot, held, saturated, recording)
         finished += 1
         slot = after
-    state.wheel[bucket] = NO_SLOT
     return finished
 
 
@@ -179,28 +176,28 @@ def end_iteration(
     x = state.x
     seqs = state.seqs
     for i in range(x[FRESH]):
-        first_token(state, record, i64(state.fresh[i]), saturated, recording)
+        first_token(state, record, i64(state.fresh[index_of(i)]), saturated, recording)
     x[FRESH] = 0
     finished = finish_bucket(p, state, record, saturated, recording)
     kept = 0
     for i in range(x[PREFILLING]):
-        slot = i64(state.prefilling[i])
+        slot = i64(state.prefilling[index_of(i)])
         cached = i64(seqs[at(slot, CACHED)]) + i64(seqs[at(slot, CHUNK)])
         if cached < i64(seqs[at(slot, TARGET)]):
             seqs[at(slot, CACHED)] = cached
-            state.prefilling[kept] = slot
+            state.prefilling[index_of(kept)] = slot
             kept += 1
             continue
         remaining = remaining_decodes(p, state, slot)
         if p.paper == 0:
             first_token(state, record, slot, saturated, recording)
         elif not saturated or recording:
-            state.fresh[x[FRESH]] = slot
+            state.fresh[index_of(x[FRESH])] = slot
             x[FRESH] += 1
         if remaining > 0:
             start_decoding(p, state, slot, remaining)
         else:
-            finish(p, state, record, slot, saturated, recording)
+            finish(p, state, record, slot, largest_kv(p, state, slot), saturated, recording)
             finished += 1
     x[PREFILLING] = kept
     if lookahead:
@@ -211,10 +208,13 @@ def end_iteration(
 
 
 @device
-def can_coast(state: State, finished: int, saturated: bool) -> bool:
-    """Whether the next iterations only decode, until one finishes, a request arrives or blocks run short."""
+def can_coast(state: State, steady: int, finished: int, saturated: bool) -> bool:
+    """Whether the next iterations only decode, until one finishes, a request arrives or blocks run short.
+
+    ``steady`` is what admission last returned, ``finished`` how many requests finished since.
+    """
     x = state.x
-    if x[STEADY] == 0 or x[PREFILLING] != 0 or x[FRESH] != 0 or x[DECODING] == 0:
+    if steady == 0 or x[PREFILLING] != 0 or x[FRESH] != 0 or x[DECODING] == 0:
         return False
     return bool(finished == 0 or (not saturated and x[WAITING] + x[STACKED] == 0))
 
@@ -241,67 +241,63 @@ def coast(
     free = x[FREE_BLOCKS]
     phase = x[PHASE]
     first = x[ITERATION]
-    until = UNLIMITED << 20
+    to_finish = iterations_to_finish(p, state)
+    limit = to_finish
+    if recording:
+        limit = min(limit, record.iterations.shape[0] - x[RECORDED_ITERATIONS])
+    until = 0
     if not saturated:
         until = min(x[NEXT_ARRIVAL_NS] - x[NOW_NS], UNLIMITED << 8) * PS_PER_NS - x[NOW_PS]
     single = planes.shape[0] == 1
     per_iteration = planes[0, PER_KV_TOKEN] * decoding
-    duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
+    duration = iteration_ps(planes, 0, decoding, kv + decoding, 0)
+    # Iteration times only grow here, so they are counted bin by bin, of which ``counted`` so far.
+    bin_now = bin_of(duration)
+    counted = 0
     elapsed = 0
     free_sum = 0
     ran = 0
-    bucket_hit = False
-    # Iteration times only grow here, so they are counted bin by bin, of which ``counted`` so far.
-    bin_now = 0
-    counted = 0
-    while elapsed < until:
+    while ran < limit and (saturated or elapsed < until):
         need = i64(state.growth[index_of(phase)])
         if need > free:
             break
-        if recording and x[RECORDED_ITERATIONS] >= record.iterations.shape[0]:
-            break
         free -= need
-        if single:
-            duration += per_iteration
-        else:
-            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
+        free_sum += free
+        if recording:
+            start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
+            held = kv + (ran + 1) * decoding
+            record_iteration(p, state, record, start_ns, duration, 0, held, 0, held, free, 0)
         bin_next = bin_of(duration)
         if bin_next != bin_now:
             if ran > counted:
                 state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
                 counted = ran
             bin_now = bin_next
-        if recording:
-            start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
-            held = kv + (ran + 1) * decoding
-            record_iteration(p, state, record, start_ns, duration, 0, held, 0, held, free, 0)
         elapsed += duration
-        free_sum += free
-        if lookahead:
-            state.profile[(first + ran) & p.wheel_mask] = 0
-        bucket_hit = state.wheel[(first + ran) & p.wheel_mask] != NO_SLOT
+        duration += per_iteration
         ran += 1
-        if bucket_hit:
-            break
         phase = phase - 1 if phase > 0 else p.block_size - 1
+        if not single:
+            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
     if ran == 0:
         return 0
     state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
+    if lookahead:
+        for k in range(ran):
+            state.profile[(first + k) & p.wheel_mask] = 0
     x[DECODING_KV] = kv + ran * decoding
     x[FREE_BLOCKS] = free
-    x[PHASE] = phase
-    x[ITERATION] = first + ran
     x[SUM_RUNNING] += ran * decoding
     if not saturated:
         x[SUM_WAITING] += ran * (x[WAITING] + x[STACKED])
     x[SUM_KV_TOKENS] += ran * kv + decoding * (ran * (ran + 1) // 2)
     x[SUM_BLOCKS] += ran * p.kv_blocks - free_sum
     pass_time(state, elapsed, not saturated or recording)
-    if not bucket_hit:
-        return 0
-    # What finishes belongs to the last iteration that ran.
-    x[ITERATION] -= 1
-    finished = finish_bucket(p, state, record, saturated, recording)
-    x[ITERATION] += 1
-    x[PHASE] = phase - 1 if phase > 0 else p.block_size - 1
+    finished = 0
+    if ran == to_finish:
+        # What finishes belongs to the last iteration that ran.
+        x[ITERATION] = first + ran - 1
+        finished = finish_bucket(p, state, record, saturated, recording)
+    x[ITERATION] = first + ran
+    x[PHASE] = phase
     return finished

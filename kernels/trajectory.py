@@ -36,7 +36,6 @@ from fastq.kernels._layout import (
     STACKED,
     START_COMPLETED,
     STARTED,
-    STEADY,
     WAITING,
     Record,
     State,
@@ -73,6 +72,8 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     x[FREE_SLOTS] = slots
     for k in range(state.wheel.shape[0]):
         state.wheel[k] = NO_SLOT
+    for k in range(state.marks.shape[0]):
+        state.marks[k] = 0
     for k in range(state.profile.shape[0]):
         state.profile[k] = 0
     for k in range(state.growth.shape[0]):
@@ -138,11 +139,11 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 await_arrivals(p, tables, state)
             prefill, attention2, prefill_kv, preempted = serve_running(p, state, record, lookahead, recording)
             if preempted == 0:
-                prefill, attention2, prefill_kv = admit_waiting(
+                prefill, attention2, prefill_kv, steady = admit_waiting(
                     p, tables, state, record, prefill, attention2, prefill_kv, saturated, lookahead, recording
                 )
             else:
-                x[STEADY] = 0
+                steady = 0
             run_batch(
                 p, tables, state, record, prefill, attention2, prefill_kv, preempted, saturated, recording
             )
@@ -155,7 +156,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                     break
                 if finished > 0 and x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= requests:
                     break
-                if not can_coast(state, finished, saturated):
+                if not can_coast(state, steady, finished, saturated):
                     break
                 finished = coast(p, tables, state, record, saturated, lookahead, recording)
                 if finished == 0:
