@@ -42,7 +42,7 @@ from fastq.kernels._layout import (
     State,
     Tables,
 )
-from fastq.kernels.histogram import bin_of, count
+from fastq.kernels.histogram import bin_of
 from fastq.kernels.iteration_time import iteration_ps
 from fastq.kernels.measures import measure_latencies
 from fastq.kernels.memory import blocks_of

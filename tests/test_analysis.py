@@ -26,7 +26,7 @@ def distribution(values: list[int]) -> Distribution:
     bins = np.zeros(BINS, np.int64)
     for value in values:
         bins[bin_of(value)] += 1
-    return Distribution(len(values), sum(values), bins)
+    return Distribution.of_histogram(len(values), sum(values), bins)
 
 
 def replication(
@@ -184,6 +184,7 @@ def test_merging_is_counting_together(parts):
     together = merged([distribution(part) for part in parts])
     expected = distribution([value for part in parts for value in part])
     assert (together.count, together.total) == (expected.count, expected.total)
+    assert together.first_bin == expected.first_bin
     assert np.array_equal(together.bins, expected.bins)
     assert mean(together) == pytest.approx(np.mean([value for part in parts for value in part]))
 

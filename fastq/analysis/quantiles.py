@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 def merged(distributions: Sequence[Distribution]) -> Distribution:
     """One distribution of all their values."""
-    bins = distributions[0].bins.copy()
-    for distribution in distributions[1:]:
-        bins += distribution.bins
-    return Distribution(
-        count=sum(d.count for d in distributions),
-        total=sum(d.total for d in distributions),
-        bins=bins,
-    )
+    occupied = [d for d in distributions if d.bins.size]
+    first = min((d.first_bin for d in occupied), default=0)
+    bins = np.zeros(max((d.first_bin + d.bins.size for d in occupied), default=0) - first, np.int64)
+    for d in occupied:
+        start = d.first_bin - first
+        bins[start : start + d.bins.size] += d.bins
+    return Distribution(sum(d.count for d in distributions), sum(d.total for d in distributions), first, bins)
 
 
 def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float) -> float | None:
@@ -46,9 +45,10 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float)
     if distribution.count == 0:
         return None
     rank = int(np.ceil(share * distribution.count))
-    k = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
-    if distribution.bins[k] == distribution.count:
+    within = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
+    if distribution.bins[within] == distribution.count:
         return distribution.total / distribution.count
+    k = distribution.first_bin + within
     return (int(edges[k]) + int(edges[k + 1]) - 1) / 2
 
 

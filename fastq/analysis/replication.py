@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,13 +26,22 @@ class Distribution:
     ----------
     count, total
         Number of values and their sum, ns for latencies, ps for iteration times.
-    bins
-        Counts by bin of the histogram, int64; see :mod:`fastq.engine.bins` for the edges.
+    first_bin, bins
+        Counts by bin of the histogram, int64, from its first occupied bin to its last; see
+        :mod:`fastq.engine.bins` for the edges.
     """
 
     count: int
     total: int
+    first_bin: int
     bins: NDArray[np.int64]
+
+    @classmethod
+    def of_histogram(cls, count: int, total: int, histogram: NDArray[np.int64]) -> Self:
+        """Keep of a whole ``histogram`` the part that is occupied."""
+        occupied = (histogram != 0).nonzero()[0]
+        first, end = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
+        return cls(count, total, first, histogram[first:end].copy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,6 @@ from fastq.model.run import Run
 from fastq.model.scheduler import Admission, Scheduler
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fastq.engine.blocks import StopFlag
     from fastq.engine.encode import Encoded
     from fastq.model.spec import Spec
@@ -136,10 +134,8 @@ class Trajectory:
             recomputed_tokens=int(x[layout.RECOMPUTED_TOKENS]),
             backlog_growth=int(x[layout.ARRIVED] - x[layout.COMPLETED] - x[layout.START_BACKLOG]),
             warmup_requests=int(x[layout.WARMUP_COMPLETED]),
-            iteration_time=Distribution(
-                count=iterations,
-                total=elapsed_ps - idle_ns * 1000,
-                bins=self._bins(layout.HIST_ITERATION),
+            iteration_time=Distribution.of_histogram(
+                iterations, elapsed_ps - idle_ns * 1000, self._state.histograms[layout.HIST_ITERATION]
             ),
             latencies=latencies,
         )
@@ -147,16 +143,8 @@ class Trajectory:
     def _latency(self, row: int, register: int) -> Distribution:
         x = self._state.x
         low, high = (int(value) for value in x[register : register + 2])
-        bins = self._bins(row)
-        return Distribution(
-            count=int(bins.sum()),
-            total=low + (high << measures.LIMB_BITS),
-            bins=bins,
-        )
-
-    def _bins(self, row: int) -> NDArray[np.int64]:
-        bins: NDArray[np.int64] = self._state.histograms[row].copy()
-        return bins
+        histogram = self._state.histograms[row]
+        return Distribution.of_histogram(int(histogram.sum()), low + (high << measures.LIMB_BITS), histogram)
 
 
 def warm_up(spec: Spec) -> None:
