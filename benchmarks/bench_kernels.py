@@ -11,7 +11,7 @@ from benchmarks.figures import Figure, report
 from benchmarks.standard_case import standard_spec
 from benchmarks.timing import Paired, paired, side_by_side
 from fastq.closed_forms import closed_forms
-from fastq.engine.backend import Trajectory
+from fastq.engine.backend import Ensemble
 from fastq.engine.encode import encode
 from fastq.engine.record import record
 
@@ -31,10 +31,10 @@ def replication(spec: Spec, requests: int, *, load: float | None = None) -> Call
     """One replication of the only point, warm-up included; at a share of its simulated saturated rate."""
     point = spec.point(0)
     encoded = encode(point, spec.run, mean_running=closed_forms(point).mean_running)
-    rate_rps = None if load is None else load * Trajectory(encoded, 0).run_to(50_000).throughput_rps
+    rate_rps = None if load is None else load * Ensemble(encoded, [0]).run_to(50_000)[0].throughput_rps
 
     def run() -> int:
-        result = Trajectory(encoded, 0, rate_rps).run_to(requests)
+        (result,) = Ensemble(encoded, [0], rate_rps).run_to(requests)
         return result.requests + result.warmup_requests
 
     return run

@@ -12,7 +12,7 @@ import time
 def main() -> None:
     began_s = time.perf_counter()
     from benchmarks.standard_case import standard_spec
-    from fastq.engine.backend import Trajectory
+    from fastq.engine.backend import Ensemble
     from fastq.engine.encode import encode
     from fastq.engine.record import record
 
@@ -22,7 +22,7 @@ def main() -> None:
         encoded = encode(spec.point(0), spec.run, mean_running=1.0)
         for rate_rps, kind in ((None, "saturated"), (1.0, "rates")):
             began_s = time.perf_counter()
-            Trajectory(encoded, 0, rate_rps).run_to(1)
+            Ensemble(encoded, [0], rate_rps).run_to(1)
             timed[f"{preset}, {kind}"] = time.perf_counter() - began_s
             began_s = time.perf_counter()
             record(spec.point(0), spec.run, arrival_rate_rps=rate_rps, requests=1)

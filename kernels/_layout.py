@@ -77,7 +77,7 @@ REGISTER_NAMES = """
     WAITING HEAD_INDEX HEAD_PROMPT HEAD_OUTPUT HEAD_EMITTED HEAD_ARRIVAL_NS HEAD_READY
     NEXT_INDEX NEXT_PROMPT NEXT_OUTPUT NEXT_EMITTED NEXT_ARRIVAL_NS SPARE_FIRST SPARE_SECOND ARRIVED
     BATCH_PREFILL BATCH_ATTENTION2 BATCH_PREFILL_KV
-    FAILED_AT
+    FAILED_AT HALF_OF HALF_COMPLETED HALF_NS HALF_PS
     IN_WINDOW START_NS START_PS START_ITERATION START_COMPLETED START_BACKLOG WARMUP_COMPLETED
     IDLE_NS SUM_RUNNING SUM_WAITING SUM_KV_TOKENS SUM_BLOCKS MAX_WAITING PREEMPTIONS RECOMPUTED_TOKENS
     WAIT_LOW WAIT_HIGH
@@ -92,7 +92,7 @@ REGISTER_NAMES = """
     WAITING, HEAD_INDEX, HEAD_PROMPT, HEAD_OUTPUT, HEAD_EMITTED, HEAD_ARRIVAL_NS, HEAD_READY,
     NEXT_INDEX, NEXT_PROMPT, NEXT_OUTPUT, NEXT_EMITTED, NEXT_ARRIVAL_NS, SPARE_FIRST, SPARE_SECOND, ARRIVED,
     BATCH_PREFILL, BATCH_ATTENTION2, BATCH_PREFILL_KV,
-    FAILED_AT,
+    FAILED_AT, HALF_OF, HALF_COMPLETED, HALF_NS, HALF_PS,
     IN_WINDOW, START_NS, START_PS, START_ITERATION, START_COMPLETED, START_BACKLOG, WARMUP_COMPLETED,
     IDLE_NS, SUM_RUNNING, SUM_WAITING, SUM_KV_TOKENS, SUM_BLOCKS, MAX_WAITING, PREEMPTIONS, RECOMPUTED_TOKENS,
     WAIT_LOW, WAIT_HIGH,
@@ -154,7 +154,10 @@ class Tables(NamedTuple):
 
 
 class State(NamedTuple):
-    """One replication: registers and scratch arrays. A kernel can be stopped and resumed from it."""
+    """One replication: registers and scratch arrays. A kernel can be stopped and resumed from it.
+
+    The host keeps those of several replications as one, each array with a leading axis: see :func:`one_of`.
+    """
 
     x: I64  # (REGISTERS,)
     seqs: U32  # (slots x SEQ_COLUMNS,) a row a slot
@@ -168,6 +171,11 @@ class State(NamedTuple):
     free: U32  # (slots,) slots not in use
     profile: I32  # (wheel_mask + 1,) blocks that the running set will hold, by iteration (lookahead)
     histograms: I64  # (rows, BINS)
+
+
+def one_of(states: State, row: int) -> State:
+    """The state of the replication in ``row`` of ``states``, on the host."""
+    return State(*(array[row] for array in states))
 
 
 class Record(NamedTuple):

@@ -19,6 +19,10 @@ from fastq.kernels._layout import (
     FAILED_AT,
     FREE_BLOCKS,
     FREE_SLOTS,
+    HALF_COMPLETED,
+    HALF_NS,
+    HALF_OF,
+    HALF_PS,
     HEAD_INDEX,
     IDLE_NS,
     IN_WINDOW,
@@ -51,6 +55,8 @@ from fastq.kernels.step import can_coast, coast, end_iteration, run_batch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastq.kernels._layout import I64
+
     Advance = Callable[[Any, Tables, State, Record, int, int], int]
 
 
@@ -64,6 +70,7 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     x[FREE_BLOCKS] = p.kv_blocks
     x[NEWEST] = NO_SLOT
     x[FAILED_AT] = NONE
+    x[HALF_OF] = NONE
     x[HEAD_INDEX] = NONE
     x[NEXT_INDEX] = NONE
     slots = state.free.shape[0]
@@ -86,6 +93,15 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     open_window(state)
     if not warmup_over(p, x):
         x[IN_WINDOW] = 0
+
+
+@device
+def note_half(x: I64, requests: int) -> None:
+    """Note how far the window is when half of ``requests`` have completed in it."""
+    x[HALF_OF] = requests
+    x[HALF_COMPLETED] = x[COMPLETED] - x[START_COMPLETED]
+    x[HALF_NS] = x[NOW_NS]
+    x[HALF_PS] = x[NOW_PS]
 
 
 @device
@@ -115,17 +131,24 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
     Returns
     -------
     Callable
-        ``advance(p, tables, state, record, requests, pause_at)``: runs to the end of the iteration in which
-        ``requests`` have completed inside the window, or until iterations and arrivals number ``pause_at``;
-        returns ``DONE``, ``PAUSED``, ``RECORD_FULL`` (empty the record and call again) or ``CLOCK_FULL``.
+        ``advance(p, tables, state, record, requests, steps)``: runs to the end of the iteration in which
+        ``requests`` have completed inside the window, noting the clock where half of them have, or for
+        ``steps`` iterations and arrivals, about; returns ``DONE``, ``PAUSED``, ``RECORD_FULL`` (empty the
+        record and call again) or ``CLOCK_FULL``.
     """
 
-    def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, pause_at: int) -> int:
+    def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, steps: int) -> int:
         x = state.x
         if x[STARTED] == 0:
             start(p, tables, state, saturated)
+        pause_at = x[ITERATION] + x[ARRIVED] + steps
+        goal = requests // 2 if x[HALF_OF] != requests else requests
         while True:
-            if x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= requests:
+            if x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= goal:
+                if x[HALF_OF] != requests:
+                    note_half(x, requests)
+                    goal = requests
+                    continue
                 if not saturated:
                     absorb_arrivals(p, tables, state)
                 return DONE
@@ -154,7 +177,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                         absorb_arrivals(p, tables, state)
                     open_window(state)
                     break
-                if finished > 0 and x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= requests:
+                if finished > 0 and x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= goal:
                     break
                 if not can_coast(state, steady, finished, saturated):
                     break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastq.analysis.replication import NS_PER_S, PS_PER_S, Replication
 from fastq.closed_forms import closed_forms
-from fastq.engine.backend import Trajectory
+from fastq.engine.backend import Ensemble
 from fastq.engine.encode import encode
 from fastq.model.point import Point
 from fastq.model.run import Run
@@ -22,7 +22,7 @@ def replications(
     """Replications 0, 1, ... of ``point``: at a rate from empty, or saturated with every other one aged."""
     run = Run(seed=seed, warmup_requests=warmup_requests)
     encoded = encode(point, run, mean_running=closed_forms(point).mean_running)
-    return [Trajectory(encoded, number, rate_rps).run_to(requests) for number in range(count)]
+    return Ensemble(encoded, range(count), rate_rps).run_to(requests)
 
 
 def mean_wait_s(replication: Replication) -> float:

@@ -49,7 +49,7 @@ def stream(
     encoded: Encoded, *, seed: int, replication: int, arrival_rate_rps: float | None, aged_requests: int
 ) -> Iterator[Request]:
     """Every request that replication draws, in order, rejected ones included."""
-    params = encoded.for_replication(replication, arrival_rate_rps=arrival_rate_rps)
+    params = encoded.for_replications([replication], arrival_rate_rps=arrival_rate_rps)
     mantissa, shift = int(params["gap_mantissa"][0]), int(params["gap_shift"][0])
     prompts, outputs = encoded.tables.prompts.tolist(), encoded.tables.outputs.tolist()
     gaps = encoded.tables.gaps.tolist()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import oracle
 import pytest
 from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_python import plain_advance
 from stream_reference import stream
 
 from fastq.closed_forms import closed_forms
@@ -17,7 +17,6 @@ from fastq.engine.encode import Encoded, encode
 from fastq.engine.record import RawRecording, record_raw
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
-from fastq.kernels.trajectory import make_advance
 from fastq.model.point import Point
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
@@ -119,11 +118,10 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
         warmup_requests=drawn["warmup_requests"],
         window_requests=drawn["requests"],
     )
-    loop = in_plain_python if plain else compiled
-    advance = loop(saturated=saturated, lookahead=encoded.lookahead)
+    make = plain_advance if plain else compiled_advance
     raw = record_raw(
         encoded,
-        advance,
+        make(saturated, encoded.lookahead, True),
         arrival_rate_rps=rate,
         replication=drawn["replication"],
         warmup_requests=drawn["warmup_requests"],
@@ -131,19 +129,6 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
         iteration_rows=drawn["iteration_rows"],
     )
     assert_equal(raw, trace, saturated=saturated)
-
-
-def compiled(*, saturated: bool, lookahead: bool):
-    return compiled_advance(saturated, lookahead, True)
-
-
-def in_plain_python(*, saturated: bool, lookahead: bool):
-    loop = make_advance(saturated, lookahead, True)
-
-    def advance(params, *rest):
-        return loop(params.view(np.recarray)[0], *rest)
-
-    return advance
 
 
 many = settings(max_examples=520, deadline=None, suppress_health_check=list(HealthCheck))

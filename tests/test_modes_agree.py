@@ -10,14 +10,14 @@ from builders import PS_PER_MS, point, rate_at, uniform, with_digest
 from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_python import plain_advance
 
-from fastq.engine.backend import Trajectory
+from fastq.engine.backend import Ensemble
 from fastq.engine.encode import Encoded, encode
 from fastq.engine.evaluate import evaluate_block, evaluate_point
 from fastq.engine.record import record_raw
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
-from fastq.kernels.trajectory import make_advance
 from fastq.model.iteration_time import Plane
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
@@ -64,21 +64,16 @@ class Replica:
         self.run = Run(seed=drawn["seed"], warmup_requests=drawn["warmup_requests"])
         self.encoded: Encoded = encode(system, self.run, mean_running=drawn["aged"])
         self.rate_rps = None if saturated else rate_at(system, drawn["load"])
-        self.params = self.encoded.for_replication(drawn["replication"], arrival_rate_rps=self.rate_rps)
-        self.state = self.encoded.new_state(latencies=not saturated)
-        if plain:
-            self.loop = make_advance(saturated, self.encoded.lookahead, False)
-            self.params = self.params.view(np.recarray)[0]
-        else:
-            self.loop = compiled_advance(saturated, self.encoded.lookahead, False)
+        self.params = self.encoded.for_replications([drawn["replication"]], arrival_rate_rps=self.rate_rps)
+        self.states = self.encoded.new_states(1, latencies=not saturated)
+        self.state = layout.one_of(self.states, 0)
+        make = plain_advance if plain else compiled_advance
+        self.loop = make(saturated, self.encoded.lookahead, False)
 
-    def advance(self, requests: int, pause_at: int = layout.UNLIMITED) -> int:
-        return self.loop(self.params, self.encoded.tables, self.state, NO_RECORD, requests, pause_at)
-
-    @property
-    def steps(self) -> int:
-        """Iterations and arrivals so far: what a slice is measured in."""
-        return int(self.state.x[layout.ITERATION] + self.state.x[layout.ARRIVED])
+    def advance(self, requests: int, steps: int = layout.UNLIMITED) -> int:
+        status = np.empty(1, np.int64)
+        self.loop(self.params, self.encoded.tables, self.states, NO_RECORD, requests, steps, status)
+        return int(status[0])
 
 
 def named_registers(state: layout.State) -> dict[str, int]:
@@ -114,7 +109,7 @@ def test_slices_add_up_to_an_unsliced_run(saturated, admissions):
     def check(drawn_point, drawn, step):
         sliced, whole = (Replica(drawn_point, drawn, saturated=saturated, plain=False) for _ in range(2))
         whole.advance(drawn["requests"])
-        while (status := sliced.advance(drawn["requests"], sliced.steps + step)) != layout.DONE:
+        while (status := sliced.advance(drawn["requests"], step)) != layout.DONE:
             assert status == layout.PAUSED
         assert_same(sliced.state, whole.state)
 
@@ -199,20 +194,27 @@ def outcome(replication) -> dict:
 def test_a_trajectory_carried_on_equals_a_longer_one(admission, rate_rps):
     """To n and then to 2n, or to 2n with its checkpoint at n: the same replication, checkpoints included."""
     encoded = encode(small_system(admission), Run(seed=9), mean_running=20)
-    carried, straight = Trajectory(encoded, 1, rate_rps), Trajectory(encoded, 1, rate_rps)
-    short = carried.run_to(1500)
+    carried, straight = (Ensemble(encoded, [0, 1], rate_rps) for _ in range(2))
+    short = carried.run_to(1500)[1]
     assert short.requests >= 1500 > short.half_requests >= 750
-    long = straight.run_to(3000)
-    assert outcome(carried.run_to(3000)) == outcome(long)
+    long = straight.run_to(3000)[1]
+    assert outcome(carried.run_to(3000)[1]) == outcome(long)
     assert long.half_requests == short.requests
     assert long.half_elapsed_ps == short.elapsed_ps
 
 
 def test_a_trajectory_in_short_slices_equals_one_in_long_ones(monkeypatch):
     encoded = encode(small_system(), Run(seed=9), mean_running=20)
-    whole = outcome(Trajectory(encoded, 0).run_to(2000))
+    whole = outcome(Ensemble(encoded, [0]).run_to(2000)[0])
     monkeypatch.setattr("fastq.engine.backend.STEPS_PER_SLICE", 17)
-    assert outcome(Trajectory(encoded, 0).run_to(2000)) == whole
+    assert outcome(Ensemble(encoded, [0]).run_to(2000)[0]) == whole
+
+
+def test_replications_side_by_side_equal_replications_alone():
+    encoded = encode(small_system(), Run(seed=9), mean_running=20)
+    together = Ensemble(encoded, range(4), 5.0).run_to(500)
+    alone = [Ensemble(encoded, [number], 5.0).run_to(500)[0] for number in range(4)]
+    assert [outcome(one) for one in together] == [outcome(one) for one in alone]
 
 
 def grid(**run):

@@ -94,7 +94,7 @@ def test_the_words_of_every_stream_equal_the_reference(key, replication, index):
 def test_arrivals_and_lengths_equal_the_reference_stream(key, replication, rate, joint):
     system = point([3, 1, 4, 1, 5], [9, 2, 6, 5, 3], joint=joint)
     encoded = encode(system, Run(seed=key), mean_running=1)
-    params = encoded.for_replication(replication, arrival_rate_rps=rate)
+    params = encoded.for_replications([replication], arrival_rate_rps=rate)
     count = 60
     gaps, prompts, outputs = compiled_draws(params, encoded.tables, 0, count)
     reference = stream_reference.stream(
@@ -118,7 +118,9 @@ def test_below_cuts_the_words_into_equal_parts(n, data):
 
 def drawn(system, seed: int, rate_rps: float = 1.0):
     encoded = encode(system, Run(seed=seed), mean_running=1)
-    return compiled_draws(encoded.for_replication(0, arrival_rate_rps=rate_rps), encoded.tables, 0, MILLION)
+    return compiled_draws(
+        encoded.for_replications([0], arrival_rate_rps=rate_rps), encoded.tables, 0, MILLION
+    )
 
 
 @pytest.mark.parametrize("values", [2, 7, 1000])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastq.analysis.replication import LATENCIES, Distribution, Replication
+from fastq.analysis.replication import Distribution, Replication
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.errors import BackendUnavailable, KernelError, SpecError
@@ -23,6 +23,10 @@ from fastq.model.run import Run
 from fastq.model.scheduler import Admission, Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from fastq.engine.blocks import StopFlag
     from fastq.engine.encode import Encoded
     from fastq.model.spec import Spec
@@ -35,7 +39,13 @@ _NO_RECORD = layout.Record(
     np.empty((0, layout.REQUEST_COLUMNS), np.int64),
     np.empty((0, layout.EVENT_COLUMNS), np.int64),
 )
-_LATENCY_REGISTERS = (layout.WAIT_LOW, layout.TTFT_LOW, layout.TPOT_LOW, layout.E2E_LOW)
+_LATENCIES = {
+    "wait": (layout.HIST_WAIT, layout.WAIT_LOW),
+    "ttft": (layout.HIST_TTFT, layout.TTFT_LOW),
+    "tpot": (layout.HIST_TPOT, layout.TPOT_LOW),
+    "e2e": (layout.HIST_E2E, layout.E2E_LOW),
+}
+"""Histogram and first register of the sum of each latency."""
 
 
 def choose_backend(name: str) -> str:
@@ -47,104 +57,104 @@ def choose_backend(name: str) -> str:
     return "cpu"
 
 
-class Trajectory:
-    """One replication that can be carried on: first to one number of requests, later to a larger one.
+class Ensemble:
+    """Replications of one point that can be carried on: first to one number of requests, later to a larger one.
+
+    They run in one compiled call, one after another.
 
     Parameters
     ----------
     encoded
         The point.
-    replication
-        Its number, which picks the draws and the kind of start.
+    replications
+        Their numbers, which pick the draws and the kind of start.
     arrival_rate_rps
         Arrival rate; ``None``: an infinite backlog.
     """
 
-    def __init__(self, encoded: Encoded, replication: int, arrival_rate_rps: float | None = None) -> None:
+    def __init__(
+        self, encoded: Encoded, replications: Sequence[int], arrival_rate_rps: float | None = None
+    ) -> None:
         self._saturated = arrival_rate_rps is None
-        self._params = encoded.for_replication(replication, arrival_rate_rps=arrival_rate_rps)
+        self._params = encoded.for_replications(replications, arrival_rate_rps=arrival_rate_rps)
         self._tables = encoded.tables
-        self._state = encoded.new_state(latencies=not self._saturated)
+        self._states = encoded.new_states(len(replications), latencies=not self._saturated)
         self._advance = compiled_advance(self._saturated, encoded.lookahead, False)
-        self._half = (0, 0)
 
-    def run_to(self, requests: int, stop: StopFlag | None = None) -> Replication:
-        """Run until ``requests`` have completed inside the window, with a checkpoint half-way.
+    def run_to(self, requests: int, stop: StopFlag | None = None) -> list[Replication]:
+        """Run each until ``requests`` have completed inside its window, with a checkpoint half-way.
 
         Raises
         ------
         BlockStopped
             ``stop`` was set.
         """
-        self._run(requests // 2, stop)
-        self._half = (self._completed(), self._elapsed_ps())
-        self._run(requests, stop)
-        return self._result()
-
-    def _run(self, requests: int, stop: StopFlag | None) -> None:
-        x = self._state.x
+        status = np.empty(len(self._params), np.int64)
+        steps = max(1, STEPS_PER_SLICE // len(self._params))
         while True:
             if stop is not None and stop.is_set():
                 raise BlockStopped
-            pause_at = int(x[layout.ITERATION] + x[layout.ARRIVED]) + STEPS_PER_SLICE
-            status = self._advance(self._params, self._tables, self._state, _NO_RECORD, requests, pause_at)
-            if status == layout.DONE:
-                return
-            if status == layout.CLOCK_FULL:
+            self._advance(self._params, self._tables, self._states, _NO_RECORD, requests, steps, status)
+            why = set(status.tolist())
+            if why == {layout.DONE}:
+                break
+            if layout.CLOCK_FULL in why:
                 raise SpecError(
                     "the run would take more than 146 years of simulated time; use fewer requests, a higher "
                     "arrival rate or shorter iterations",
                     key="run.requests",
                 )
-            if status != layout.PAUSED:
-                raise KernelError(f"the kernel stopped with status {status}")
+            if not why <= {layout.DONE, layout.PAUSED}:
+                raise KernelError(f"the kernel stopped with status {max(why)}")
+        return [
+            _replication(registers.tolist(), histograms)
+            for registers, histograms in zip(self._states.x, self._states.histograms, strict=True)
+        ]
 
-    def _completed(self) -> int:
-        x = self._state.x
-        return int(x[layout.COMPLETED] - x[layout.START_COMPLETED])
 
-    def _elapsed_ps(self) -> int:
-        x = self._state.x
-        whole_ns = int(x[layout.NOW_NS]) - int(x[layout.START_NS])
-        return whole_ns * 1000 + int(x[layout.NOW_PS]) - int(x[layout.START_PS])
+def _replication(x: list[int], histograms: NDArray[np.int64]) -> Replication:
+    """Read a finished window off the registers and histograms of its replication."""
+    requests = x[layout.COMPLETED] - x[layout.START_COMPLETED]
+    iterations = x[layout.ITERATION] - x[layout.START_ITERATION]
+    idle_ns = x[layout.IDLE_NS]
+    elapsed_ps = _since_start_ps(x, layout.NOW_NS, layout.NOW_PS)
+    latencies = {
+        name: _latency(x, histograms, row, register)
+        for name, (row, register) in _LATENCIES.items()
+        if row < len(histograms)
+    }
+    return Replication(
+        requests=requests,
+        iterations=iterations,
+        elapsed_ps=elapsed_ps,
+        idle_ns=idle_ns,
+        half_requests=x[layout.HALF_COMPLETED],
+        half_elapsed_ps=_since_start_ps(x, layout.HALF_NS, layout.HALF_PS),
+        running_sum=x[layout.SUM_RUNNING],
+        waiting_sum=x[layout.SUM_WAITING],
+        kv_tokens_sum=x[layout.SUM_KV_TOKENS],
+        blocks_sum=x[layout.SUM_BLOCKS],
+        max_waiting=x[layout.MAX_WAITING],
+        max_running=x[layout.MAX_RUNNING],
+        preemptions=x[layout.PREEMPTIONS],
+        recomputed_tokens=x[layout.RECOMPUTED_TOKENS],
+        backlog_growth=x[layout.ARRIVED] - x[layout.COMPLETED] - x[layout.START_BACKLOG],
+        warmup_requests=x[layout.WARMUP_COMPLETED],
+        iteration_time=Distribution.of_histogram(
+            iterations, elapsed_ps - idle_ns * 1000, histograms[layout.HIST_ITERATION]
+        ),
+        latencies=latencies,
+    )
 
-    def _result(self) -> Replication:
-        x = self._state.x
-        iterations = int(x[layout.ITERATION] - x[layout.START_ITERATION])
-        idle_ns = int(x[layout.IDLE_NS])
-        elapsed_ps = self._elapsed_ps()
-        latencies = {}
-        if not self._saturated:
-            for row, (name, register) in enumerate(zip(LATENCIES, _LATENCY_REGISTERS, strict=True), start=1):
-                latencies[name] = self._latency(row, register)
-        return Replication(
-            requests=self._completed(),
-            iterations=iterations,
-            elapsed_ps=elapsed_ps,
-            idle_ns=idle_ns,
-            half_requests=self._half[0],
-            half_elapsed_ps=self._half[1],
-            running_sum=int(x[layout.SUM_RUNNING]),
-            waiting_sum=int(x[layout.SUM_WAITING]),
-            kv_tokens_sum=int(x[layout.SUM_KV_TOKENS]),
-            blocks_sum=int(x[layout.SUM_BLOCKS]),
-            max_waiting=int(x[layout.MAX_WAITING]),
-            max_running=int(x[layout.MAX_RUNNING]),
-            preemptions=int(x[layout.PREEMPTIONS]),
-            recomputed_tokens=int(x[layout.RECOMPUTED_TOKENS]),
-            backlog_growth=int(x[layout.ARRIVED] - x[layout.COMPLETED] - x[layout.START_BACKLOG]),
-            warmup_requests=int(x[layout.WARMUP_COMPLETED]),
-            iteration_time=Distribution.of_histogram(
-                iterations, elapsed_ps - idle_ns * 1000, self._state.histograms[layout.HIST_ITERATION]
-            ),
-            latencies=latencies,
-        )
 
-    def _latency(self, row: int, register: int) -> Distribution:
-        x = self._state.x
-        low, high = (int(value) for value in x[register : register + 2])
-        histogram = self._state.histograms[row]
-        return Distribution.of_histogram(int(histogram.sum()), low + (high << measures.LIMB_BITS), histogram)
+def _since_start_ps(x: list[int], whole_ns: int, rest_ps: int) -> int:
+    return (x[whole_ns] - x[layout.START_NS]) * 1000 + x[rest_ps] - x[layout.START_PS]
+
+
+def _latency(x: list[int], histograms: NDArray[np.int64], row: int, register: int) -> Distribution:
+    low, high = x[register : register + 2]
+    histogram = histograms[row]
+    return Distribution.of_histogram(int(histogram.sum()), low + (high << measures.LIMB_BITS), histogram)
 
 
 def warm_up(spec: Spec) -> None:
@@ -155,9 +165,9 @@ def warm_up(spec: Spec) -> None:
     for scheduler in _schedulers(spec):
         point = replace(_token_point(), scheduler=scheduler)
         encoded = encode(point, Run(warmup_requests=1), mean_running=1)
-        Trajectory(encoded, 0).run_to(1)
+        Ensemble(encoded, [0]).run_to(1)
         if "rates" in spec.run.measure:
-            Trajectory(encoded, 0, arrival_rate_rps=1.0).run_to(1)
+            Ensemble(encoded, [0], arrival_rate_rps=1.0).run_to(1)
 
 
 def _schedulers(spec: Spec) -> list[Scheduler]:

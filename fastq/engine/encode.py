@@ -16,6 +16,8 @@ from fastq.model.concurrency import most_at_once
 from fastq.model.scheduler import Admission, Preemption, TokenConvention
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fastq.model.point import Point
@@ -57,30 +59,36 @@ class Encoded:
     wheel: int
     lookahead: bool
 
-    def for_replication(self, replication: int, *, arrival_rate_rps: float | None) -> NDArray[np.void]:
-        """Parameters of one replication; without a rate the queue is saturated, and odd replications start aged."""
+    def for_replications(
+        self, replications: Sequence[int], *, arrival_rate_rps: float | None
+    ) -> NDArray[np.void]:
+        """Parameters of each replication; without a rate the queue is saturated, and odd ones start aged."""
         # As bytes: numpy copies records field by field.
-        params = self.params.view(np.uint8).copy().view(layout.PARAMS)
-        params["replication"] = replication
-        if arrival_rate_rps is not None or replication % 2 == 0:
+        params = np.tile(self.params.view(np.uint8), len(replications)).view(layout.PARAMS)
+        numbers = np.asarray(replications)
+        params["replication"] = numbers
+        if arrival_rate_rps is None:
+            params["aged_requests"] *= numbers % 2
+        else:
             params["aged_requests"] = 0
-        if arrival_rate_rps is not None:
             params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps)
         return params
 
-    def new_state(self, *, latencies: bool) -> layout.State:
-        """Scratch of one replication that has not started."""
+    def new_states(self, count: int, *, latencies: bool) -> layout.State:
+        """Scratch of ``count`` replications that have not started, each array with a row for each."""
         slots = self.slots
-        ints = {name: np.empty(slots, np.uint32) for name in ("prefilling", "stack", "fresh", "free")}
+        ints = {
+            name: np.empty((count, slots), np.uint32) for name in ("prefilling", "stack", "fresh", "free")
+        }
         return layout.State(
-            x=np.zeros(layout.REGISTERS, np.int64),
-            seqs=_aligned(slots * layout.SEQ_COLUMNS, np.uint32),
-            times=_aligned(slots * layout.TIME_COLUMNS, np.int64),
-            wheel=np.empty(self.wheel, np.uint32),
-            marks=np.empty(self.wheel >> layout.MARKS_PER_WORD_BITS, np.uint32),
-            growth=np.empty(int(self.params["block_size"][0]), np.int32),
-            profile=np.empty(self.wheel if self.lookahead else 1, np.int32),
-            histograms=np.empty((5 if latencies else 1, BINS), np.int64),
+            x=np.zeros((count, layout.REGISTERS), np.int64),
+            seqs=_aligned(count, slots * layout.SEQ_COLUMNS, np.uint32),
+            times=_aligned(count, slots * layout.TIME_COLUMNS, np.int64),
+            wheel=np.empty((count, self.wheel), np.uint32),
+            marks=np.empty((count, self.wheel >> layout.MARKS_PER_WORD_BITS), np.uint32),
+            growth=np.empty((count, int(self.params["block_size"][0])), np.int32),
+            profile=np.empty((count, self.wheel if self.lookahead else 1), np.int32),
+            histograms=np.empty((count, 5 if latencies else 1, BINS), np.int64),
             **ints,
         )
 
@@ -140,12 +148,13 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
     return Encoded(params, tables, slots, wheel, point.scheduler.admission is Admission.LOOKAHEAD)
 
 
-def _aligned(size: int, dtype: type[Integer]) -> NDArray[Integer]:
-    """Zeros that start on a cache line, so that no row of one line's length straddles two."""
+def _aligned(rows: int, columns: int, dtype: type[Integer]) -> NDArray[Integer]:
+    """Zeros that start on a cache line, so that no slot of one line's length straddles two."""
+    size = rows * columns
     spare = CACHE_LINE_BYTES // np.dtype(dtype).itemsize
     buffer = np.zeros(size + spare, dtype)
     start = -buffer.ctypes.data % CACHE_LINE_BYTES // buffer.itemsize
-    return buffer[start : start + size]
+    return buffer[start : start + size].reshape(rows, columns)
 
 
 def _frozen(table: NDArray[Integer]) -> NDArray[Integer]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, pooled_throughput
 from fastq.closed_forms import closed_forms
 from fastq.engine import rows
-from fastq.engine.backend import Trajectory, choose_backend
+from fastq.engine.backend import Ensemble, choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, BlockTables
 from fastq.engine.encode import encode
 from fastq.model.feasibility import infeasible_reason, refusal
@@ -148,11 +149,12 @@ def evaluate_point(
     forms = closed_forms(point)
     encoded = encode(point, run, mean_running=forms.mean_running)
     if threads == 1:
-        return _evaluate(point, run, forms, encoded, map, stop)
+        return _evaluate(point, run, forms, _Replications(encoded, [range(run.replications)], map, stop))
     either = _EitherStop(stop)
-    with ThreadPoolExecutor(min(threads, run.replications), thread_name_prefix="fastq") as pool:
+    parts = _cut(run.replications, threads)
+    with ThreadPoolExecutor(len(parts), thread_name_prefix="fastq") as pool:
         try:
-            return _evaluate(point, run, forms, encoded, pool.map, either)
+            return _evaluate(point, run, forms, _Replications(encoded, parts, pool.map, either))
         except BaseException:
             either.own.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -169,15 +171,38 @@ class _EitherStop:
         return self.own.is_set() or (self._outer is not None and self._outer.is_set())
 
 
-def _evaluate(
-    point: Point,
-    run: Run,
-    forms: ClosedForms,
-    encoded: Encoded,
-    each: Callable[..., Iterable[Replication]],
-    stop: StopFlag | None,
-) -> PointResult:
-    saturated = _saturated(run, encoded, each, stop)
+class _Replications:
+    """All replications of a point, in parts that ``each`` may run at the same time."""
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        parts: Sequence[range],
+        each: Callable[..., Iterable[list[Replication]]],
+        stop: StopFlag | None,
+    ) -> None:
+        self._encoded, self._parts, self._each, self._stop = encoded, parts, each, stop
+
+    def start(self, arrival_rate_rps: float | None) -> Callable[[int], list[Replication]]:
+        """Make fresh ones, at a rate or under a backlog; what is returned carries all to a number of requests."""
+        ensembles = [Ensemble(self._encoded, part, arrival_rate_rps) for part in self._parts]
+
+        def run_to(requests: int) -> list[Replication]:
+            parts = self._each(lambda ensemble: ensemble.run_to(requests, self._stop), ensembles)
+            return [replication for part in parts for replication in part]
+
+        return run_to
+
+
+def _cut(replications: int, threads: int) -> list[range]:
+    """Cut 0, 1, ... into at most ``threads`` parts of nearly equal size."""
+    parts = min(threads, replications)
+    ends = [replications * k // parts for k in range(parts + 1)]
+    return [range(first, end) for first, end in pairwise(ends)]
+
+
+def _evaluate(point: Point, run: Run, forms: ClosedForms, replicated: _Replications) -> PointResult:
+    saturated = _saturated(run, replicated.start(None))
     replications = [
         rows.replication_row(point, number, replication, arrival_rate_rps=None, load=None)
         for number, replication in enumerate(saturated.replications)
@@ -185,14 +210,7 @@ def _evaluate(
     rate_rows = []
     if "rates" in run.measure:
         for rate_rps, load in arrival_rates(point, forms):
-            at_rate = list(
-                each(
-                    lambda number, rate_rps=rate_rps: Trajectory(encoded, number, rate_rps).run_to(
-                        run.requests, stop
-                    ),
-                    range(run.replications),
-                )
-            )
+            at_rate = replicated.start(rate_rps)(run.requests)
             replications += [
                 rows.replication_row(point, number, replication, arrival_rate_rps=rate_rps, load=load)
                 for number, replication in enumerate(at_rate)
@@ -220,15 +238,11 @@ def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]
     return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
 
 
-def _saturated(
-    run: Run, encoded: Encoded, each: Callable[..., Iterable[Replication]], stop: StopFlag | None
-) -> Saturated:
+def _saturated(run: Run, run_to: Callable[[int], list[Replication]]) -> Saturated:
     """Run all replications to the same checkpoints, doubling, until the interval is as narrow as asked."""
-    trajectories = [Trajectory(encoded, number) for number in range(run.replications)]
     requests = run.requests
     while True:
-        target = requests
-        replications = list(each(lambda trajectory: trajectory.run_to(target, stop), trajectories))  # noqa: B023
+        replications = run_to(requests)
         interval = pooled_throughput(replications)
         precise = run.precision is None or interval.relative_half_width <= run.precision
         if precise or requests >= run.max_requests:

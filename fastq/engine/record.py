@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastq.engine.encode import Encoded
-    from fastq.kernels.trajectory import Advance
+    from fastq.kernels.cpu import AdvanceAll
     from fastq.model.point import Point
     from fastq.model.run import Run
 
@@ -97,7 +97,7 @@ def record(
 
 def record_raw(
     encoded: Encoded,
-    advance: Advance,
+    advance_all: AdvanceAll,
     *,
     arrival_rate_rps: float | None,
     replication: int,
@@ -105,10 +105,11 @@ def record_raw(
     requests: int,
     iteration_rows: int = ITERATION_ROWS,
 ) -> RawRecording:
-    """Run ``advance`` until its window is complete, emptying the record whenever it is full."""
-    params = encoded.for_replication(replication, arrival_rate_rps=arrival_rate_rps)
+    """Run ``advance_all`` until its window is complete, emptying the record whenever it is full."""
+    params = encoded.for_replications([replication], arrival_rate_rps=arrival_rate_rps)
     params["warmup_requests"] = layout.NONE if warmup_requests is None else warmup_requests
-    state = encoded.new_state(latencies=arrival_rate_rps is not None)
+    states = encoded.new_states(1, latencies=arrival_rate_rps is not None)
+    x = states.x[0]
     slots = encoded.slots
     buffer = layout.Record(
         np.empty((iteration_rows, layout.ITERATION_COLUMNS), np.int64),
@@ -117,15 +118,15 @@ def record_raw(
     )
     registers = (layout.RECORDED_ITERATIONS, layout.RECORDED_REQUESTS, layout.RECORDED_EVENTS)
     parts: list[tuple[NDArray[np.int64], ...]] = []
-    status = layout.RECORD_FULL
-    while status == layout.RECORD_FULL:
-        status = advance(params, encoded.tables, state, buffer, requests, layout.UNLIMITED)
-        parts.append(tuple(rows[: state.x[r]].copy() for rows, r in zip(buffer, registers, strict=True)))
-        state.x[list(registers)] = 0
-    if status != layout.DONE:
-        raise KernelError(f"the kernel stopped with status {status}")
+    status = np.array([layout.RECORD_FULL])
+    while status[0] == layout.RECORD_FULL:
+        advance_all(params, encoded.tables, states, buffer, requests, layout.UNLIMITED, status)
+        parts.append(tuple(rows[: x[r]].copy() for rows, r in zip(buffer, registers, strict=True)))
+        x[list(registers)] = 0
+    if status[0] != layout.DONE:
+        raise KernelError(f"the kernel stopped with status {status[0]}")
     iterations, finished, events = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-    return RawRecording(iterations, finished, events, state.x)
+    return RawRecording(iterations, finished, events, x)
 
 
 def _request_columns(rows: NDArray[np.int64]) -> Columns:
