@@ -121,9 +121,6 @@ REGISTERS = len(REGISTER_NAMES.split())
 SEQ_COLUMN_BITS = 4  # rows of 16, so that one fills a cache line
 SEQ_COLUMNS = 1 << SEQ_COLUMN_BITS
 
-MARKS_PER_WORD_BITS = 5
-MIN_WHEEL = 1 << MARKS_PER_WORD_BITS
-
 # Columns of ``times``, one row per slot, int64.
 INDEX, ARRIVAL_NS, SCHEDULED_NS, FIRST_TOKEN_NS = range(4)
 TIME_COLUMN_BITS = 2
@@ -163,7 +160,6 @@ class State(NamedTuple):
     seqs: U32  # (slots x SEQ_COLUMNS,) a row a slot
     times: I64  # (slots x TIME_COLUMNS,) a row a slot
     wheel: U32  # (wheel_mask + 1,) first slot of those that finish in an iteration
-    marks: U32  # (wheel / 32,) a bit for each place of the wheel that holds any
     growth: I32  # (block_size,) decoding requests by the iteration, modulo block_size, that needs a block
     prefilling: U32  # (slots,) slots in prefill, in order of admission
     stack: U32  # (slots,) preempted slots, the next to be admitted on top

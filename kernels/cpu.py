@@ -43,7 +43,6 @@ def compiled_advance(saturated: bool, lookahead: bool, recording: bool) -> Advan
                 states.seqs[r],
                 states.times[r],
                 states.wheel[r],
-                states.marks[r],
                 states.growth[r],
                 states.prefilling[r],
                 states.stack[r],

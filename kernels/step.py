@@ -6,6 +6,7 @@ from typing import Any
 
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
+    BASE,
     CACHED,
     CHUNK,
     COMPLETED,
@@ -25,6 +26,7 @@ from fastq.kernels._layout import (
     NONE,
     NOW_NS,
     NOW_PS,
+    PER_DECODE_SEQ,
     PER_KV_TOKEN,
     PHASE,
     PREFILLING,
@@ -56,7 +58,6 @@ from fastq.kernels.running import (
     start_decoding,
 )
 from fastq.kernels.slots import at, i64, index_of, time_at
-from fastq.kernels.wheel import clear, iterations_to_finish
 
 PS_PER_NS = 1000
 MAX_REMAINDER_PS = 1 << 61
@@ -143,9 +144,7 @@ def finish_bucket(p: Any, state: State, record: Record, saturated: bool, recordi
     """Let the decoding requests whose last iteration this was leave; how many did."""
     bucket = state.x[ITERATION] & i64(p.wheel_mask)
     slot = i64(state.wheel[index_of(bucket)])
-    if slot == NO_SLOT:
-        return 0
-    clear(state, bucket)
+    state.wheel[index_of(bucket)] = NO_SLOT
     finished = 0
     while slot != NO_SLOT:
         after = i64(state.seqs[at(slot, LINK)])
@@ -241,18 +240,18 @@ def coast(
     free = x[FREE_BLOCKS]
     phase = x[PHASE]
     first = x[ITERATION]
-    to_finish = iterations_to_finish(p, state)
-    limit = to_finish
+    limit = UNLIMITED
     if recording:
-        limit = min(limit, record.iterations.shape[0] - x[RECORDED_ITERATIONS])
+        limit = record.iterations.shape[0] - x[RECORDED_ITERATIONS]
+    bucket_hit = False
     until = 0
     if not saturated:
         until = min(x[NEXT_ARRIVAL_NS] - x[NOW_NS], UNLIMITED << 8) * PS_PER_NS - x[NOW_PS]
     single = planes.shape[0] == 1
     per_iteration = planes[0, PER_KV_TOKEN] * decoding
-    duration = iteration_ps(planes, 0, decoding, kv + decoding, 0)
+    duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
     # Iteration times only grow here, so they are counted bin by bin, of which ``counted`` so far.
-    bin_now = bin_of(duration)
+    bin_now = 0
     counted = 0
     elapsed = 0
     free_sum = 0
@@ -263,6 +262,10 @@ def coast(
             break
         free -= need
         free_sum += free
+        if single:
+            duration += per_iteration
+        else:
+            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
         if recording:
             start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
             held = kv + (ran + 1) * decoding
@@ -274,11 +277,11 @@ def coast(
                 counted = ran
             bin_now = bin_next
         elapsed += duration
-        duration += per_iteration
+        bucket_hit = state.wheel[index_of((first + ran) & i64(p.wheel_mask))] != NO_SLOT
         ran += 1
+        if bucket_hit:
+            break
         phase = phase - 1 if phase > 0 else p.block_size - 1
-        if not single:
-            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
     if ran == 0:
         return 0
     state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
@@ -294,10 +297,11 @@ def coast(
     x[SUM_BLOCKS] += ran * p.kv_blocks - free_sum
     pass_time(state, elapsed, not saturated or recording)
     finished = 0
-    if ran == to_finish:
+    if bucket_hit:
         # What finishes belongs to the last iteration that ran.
         x[ITERATION] = first + ran - 1
         finished = finish_bucket(p, state, record, saturated, recording)
+        phase = phase - 1 if phase > 0 else p.block_size - 1
     x[ITERATION] = first + ran
     x[PHASE] = phase
     return finished

@@ -79,8 +79,6 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     x[FREE_SLOTS] = slots
     for k in range(state.wheel.shape[0]):
         state.wheel[k] = NO_SLOT
-    for k in range(state.marks.shape[0]):
-        state.marks[k] = 0
     for k in range(state.profile.shape[0]):
         state.profile[k] = 0
     for k in range(state.growth.shape[0]):

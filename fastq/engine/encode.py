@@ -85,7 +85,6 @@ class Encoded:
             seqs=_aligned(count, slots * layout.SEQ_COLUMNS, np.uint32),
             times=_aligned(count, slots * layout.TIME_COLUMNS, np.int64),
             wheel=np.empty((count, self.wheel), np.uint32),
-            marks=np.empty((count, self.wheel >> layout.MARKS_PER_WORD_BITS), np.uint32),
             growth=np.empty((count, int(self.params["block_size"][0])), np.int32),
             profile=np.empty((count, self.wheel if self.lookahead else 1), np.int32),
             histograms=np.empty((count, 5 if latencies else 1, BINS), np.int64),
@@ -103,7 +102,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
     longest_output = int(law.output_tokens.max())
     slots = most_at_once(law, replica)
     longest_stay = -(-(longest_prompt + longest_output) // chunk) + longest_output + 2
-    wheel = max(layout.MIN_WHEEL, 1 << longest_stay.bit_length())
+    wheel = 1 << longest_stay.bit_length()
     key = _key(point, run)
     block_multiplier, block_shift = reciprocal(replica.block_size)
     params = np.zeros(1, layout.PARAMS)
