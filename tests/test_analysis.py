@@ -229,6 +229,9 @@ def test_drift_within_replications_is_no_sign_of_modes():
         assert not is_nonergodic([halves(4.0 + a, 6.0 + b, half_s=1e4) for a, b in noise])
 
 
+GROWING = Interval(99.0, 98.0, 100.0)
+"""Growth of the backlog as of any overload here."""
+
 ORDER = {Verdict.STABLE: 0, Verdict.UNDECIDED: 1, Verdict.METASTABLE: 1, Verdict.UNSTABLE: 2}
 
 
@@ -237,16 +240,28 @@ ORDER = {Verdict.STABLE: 0, Verdict.UNDECIDED: 1, Verdict.METASTABLE: 1, Verdict
 )
 def test_verdicts_turn_once_as_the_rate_rises(low, width, rates, nonergodic):
     service_rate = Interval(low + width / 2, low, low + width)
-    verdicts = [verdict_at(rate, service_rate, nonergodic=nonergodic) for rate in sorted(rates)]
+    verdicts = [verdict_at(rate, service_rate, GROWING, nonergodic=nonergodic) for rate in sorted(rates)]
     assert [ORDER[verdict] for verdict in verdicts] == sorted(ORDER[verdict] for verdict in verdicts)
     between = Verdict.METASTABLE if nonergodic else Verdict.UNDECIDED
     assert set(verdicts) <= {Verdict.STABLE, between, Verdict.UNSTABLE}
-    assert verdict_at(low, service_rate, nonergodic=nonergodic) is between
-    assert verdict_at(low + width, service_rate, nonergodic=nonergodic) is between
-    assert verdict_at(math.nextafter(low, 0), service_rate, nonergodic=nonergodic) is Verdict.STABLE
+    assert verdict_at(low, service_rate, GROWING, nonergodic=nonergodic) is between
+    assert verdict_at(low + width, service_rate, GROWING, nonergodic=nonergodic) is between
+    assert verdict_at(math.nextafter(low, 0), service_rate, GROWING, nonergodic=nonergodic) is Verdict.STABLE
     assert (
-        verdict_at(math.nextafter(low + width, 99), service_rate, nonergodic=nonergodic) is Verdict.UNSTABLE
+        verdict_at(math.nextafter(low + width, 99), service_rate, GROWING, nonergodic=nonergodic) is Verdict.UNSTABLE
     )
+
+
+def test_a_queue_that_should_grow_and_does_not_is_held_by_its_start():
+    service_rate = Interval(4.0, 3.9, 4.1)
+    for slope, verdict in (
+        (Interval(0.0, -0.1, 0.1), Verdict.METASTABLE),
+        (Interval(0.8, -0.4, 2.0), Verdict.UNSTABLE),  # too wide an interval to tell
+        (Interval(1.9, 1.8, 2.0), Verdict.UNSTABLE),
+    ):
+        assert verdict_at(6.1, service_rate, slope, nonergodic=False) is verdict
+        assert verdict_at(3.8, service_rate, slope, nonergodic=False) is Verdict.STABLE
+        assert verdict_at(4.0, service_rate, slope, nonergodic=False) is Verdict.UNDECIDED
 
 
 def test_verdicts_are_the_words_of_the_result_tables():

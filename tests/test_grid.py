@@ -314,3 +314,9 @@ def test_accepted_requests_against_every_request(prompts, outputs, joint, limit)
         assert tuple(found.longest) in kept
         assert found.longest.total_tokens == max(map(sum, kept))
     assert shortest_request(drawn).total_tokens == min(map(sum, offered))
+
+
+@pytest.mark.parametrize(("share", "blocks"), [(0.29, 29), (0.57, 57), (0.0, 0), (0.999, 99)])
+def test_a_watermark_is_a_share_of_the_blocks_as_written(share, blocks):
+    """0.29 x 100 is 28.999... in binary."""
+    assert Replica(1600, block_size=16, watermark=share).watermark_blocks == blocks

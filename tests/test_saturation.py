@@ -9,7 +9,9 @@ from simulations import backlog_slope_rps, mean_iteration_s, replications
 
 from fastq.analysis.intervals import pooled_throughput
 from fastq.closed_forms import closed_forms
+from fastq.engine.evaluate import evaluate_point
 from fastq.model.iteration_time import Plane
+from fastq.model.load import parse_spec
 
 AFFINE = Plane(
     base_ps=8 * PS_PER_MS,
@@ -201,6 +203,30 @@ def test_restart_decides_by_its_start():
     # 60,000 Poisson arrivals spread by 0.4%, four times that here.
     assert cold.throughput_rps == pytest.approx(6.9, rel=0.016)
     assert abs(backlog_slope_rps(cold)) < 0.05
+
+
+def test_the_verdict_between_its_two_rates_is_metastable():
+    """The replica of the tests around it, as a spec: hot 4.0 requests/s, empty at least 6.9; at 9 it is overloaded."""
+    spec = parse_spec(
+        {
+            "workload": {"prompt_tokens": {"constant": 50}, "output_tokens": {"constant": 800}},
+            "arrivals": {"rate_rps": [3.5, 6.9, 9.0]},
+            "replica": {
+                "kv_capacity_tokens": 70_000,
+                "max_num_seqs": "unlimited",
+                "max_num_batched_tokens": "unlimited",
+                "prefill_chunk_tokens": 512,
+            },
+            "iteration_time": {
+                "planes": [{"base_ms": 8, "prefill_token_us": 30, "decode_seq_us": 20, "kv_token_ns": 150}]
+            },
+            "scheduler": {"preemption": "restart"},
+            "run": {"measure": ["rates"], "requests": 10_000, "replications": 4},
+        },
+        source="test",
+    )
+    verdicts = [row["verdict"] for row in evaluate_point(spec, 0).rates]
+    assert verdicts == ["stable", "metastable", "unstable"]
 
 
 def test_recompute_serves_from_any_start_what_restart_loses():

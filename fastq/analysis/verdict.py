@@ -18,13 +18,33 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
-def verdict_at(arrival_rate_rps: float, service_rate: Interval, *, nonergodic: bool) -> Verdict:
+HELD_SHARE = 0.5
+"""A queue that grows by less than this share of what an overload of its size must add is held by its start."""
+
+
+def verdict_at(
+    arrival_rate_rps: float, service_rate: Interval, backlog_slope: Interval, *, nonergodic: bool
+) -> Verdict:
     """Verdict at a rate from the confidence interval of saturated throughput, never from a finite run's delays.
 
-    Where the point is nonergodic the interval is the range over starts, and inside it the start decides.
+    Where the point is nonergodic the interval is the range over starts, and inside it the start decides. Above the
+    interval unfinished requests must grow by the difference; where they surely don't, from an empty start,
+    the system serves more from there than under a backlog: metastable.
+
+    Parameters
+    ----------
+    arrival_rate_rps
+        Accepted requests per second.
+    service_rate
+        Saturated throughput, requests/s.
+    backlog_slope
+        Growth of unfinished requests from an empty start, requests/s.
+    nonergodic
+        Whether replications under a backlog keep to rates of their own.
     """
     if arrival_rate_rps < service_rate.low:
         return Verdict.STABLE
     if arrival_rate_rps > service_rate.high:
-        return Verdict.UNSTABLE
+        held = backlog_slope.high < HELD_SHARE * (arrival_rate_rps - service_rate.high)
+        return Verdict.METASTABLE if held else Verdict.UNSTABLE
     return Verdict.METASTABLE if nonergodic else Verdict.UNDECIDED

@@ -140,7 +140,7 @@ def rate_row(
         "arrival_rate_rps": arrival_rate_rps,
         "load": load,
         "throughput_rps": sum(r.requests for r in replications) / elapsed_s,
-        "verdict": str(verdict_at(accepted_rate_rps, service_rate, nonergodic=nonergodic)),
+        "verdict": str(verdict_at(accepted_rate_rps, service_rate, slope, nonergodic=nonergodic)),
         "backlog_slope_rps": slope.estimate,
         "backlog_slope_rps_low": slope.low,
         "backlog_slope_rps_high": slope.high,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +44,5 @@ class Replica:
 
     @property
     def watermark_blocks(self) -> int:
-        """Blocks that an admission leaves free while anything is running."""
-        return int(self.watermark * self.kv_blocks)
+        """Blocks that an admission leaves free while anything is running: of the decimal share as written."""
+        return floor(Fraction(repr(self.watermark)) * self.kv_blocks)
