@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastq.kernels._jit import device
+from fastq.kernels._jit import device, device_call
 from fastq.kernels._layout import (
     ADMIT_CHUNK,
     ADMIT_PEAK,
@@ -23,6 +23,7 @@ from fastq.kernels._layout import (
     HEAD_PROMPT,
     HEAD_READY,
     INDEX,
+    ITERATION,
     MAX_RUNNING,
     NO_SLOT,
     NONE,
@@ -34,6 +35,15 @@ from fastq.kernels._layout import (
     RUNNING,
     SCHEDULED_NS,
     STACKED,
+    STOP,
+    STOP_KV,
+    STOP_NOTHING,
+    STOP_SEQS,
+    STOP_SINCE,
+    STOP_TOKENS,
+    STOPPED_KV,
+    STOPPED_SEQS,
+    STOPPED_TOKENS,
     TARGET,
     WAITING,
     Record,
@@ -46,6 +56,9 @@ from fastq.kernels.queue import pop_head, ready_backlog_head, ready_head
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import append_newest, take_slot
 from fastq.kernels.slots import at, i64, index_of, time_at
+
+if TYPE_CHECKING:
+    from fastq.kernels._layout import I64
 
 
 @device
@@ -70,6 +83,7 @@ def admit_waiting(
     x = state.x
     seqs = state.seqs
     steady = 0
+    stop = STOP_NOTHING
     while True:
         again = x[STACKED] > 0
         slot = NO_SLOT
@@ -91,9 +105,11 @@ def admit_waiting(
             emitted = x[HEAD_EMITTED]
         if x[RUNNING] >= p.max_num_seqs:
             steady = 1
+            stop = STOP_SEQS
             break
         budget = p.token_budget - x[DECODING] - prefill
         if budget <= 0:
+            stop = STOP_TOKENS
             steady = 1 if prefill == 0 else 0
             break
         target = prompt + emitted
@@ -102,12 +118,14 @@ def admit_waiting(
             taken = blocks_of(p, chunk)
             decodes = output - emitted - 1 + p.paper
             if not fits_ahead(p, state, chunk, target, decodes):
+                stop = STOP_KV
                 break
             plan(p, state, 0, chunk, target, decodes, 1)
         else:
             taken = blocks_if_fits(p, state, chunk, target, prompt + output - 1 + p.paper)
             if taken == NONE:
                 steady = 1
+                stop = STOP_KV
                 break
         if again:
             x[STACKED] -= 1
@@ -130,8 +148,25 @@ def admit_waiting(
         prefill_kv += chunk
         if recording:
             record_event(state, record, EVENT_ADMIT, slot, target)
+    if saturated and stop != x[STOP]:
+        note_stop(x, stop)
     x[MAX_RUNNING] = max(x[MAX_RUNNING], x[RUNNING])
     return prefill, attention2, prefill_kv, steady
+
+
+@device_call
+def note_stop(x: I64, stop: int) -> None:
+    """From this iteration on it is ``stop`` that ends admission; count the iterations since the last change."""
+    before = x[STOP]
+    iterations = x[ITERATION] - x[STOP_SINCE]
+    if before == STOP_KV:
+        x[STOPPED_KV] += iterations
+    elif before == STOP_SEQS:
+        x[STOPPED_SEQS] += iterations
+    elif before == STOP_TOKENS:
+        x[STOPPED_TOKENS] += iterations
+    x[STOP] = stop
+    x[STOP_SINCE] = x[ITERATION]
 
 
 @device

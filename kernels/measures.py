@@ -26,12 +26,18 @@ from fastq.kernels._layout import (
     NOW_NS,
     NOW_PS,
     OUTPUT,
+    PROMPT,
     SCHEDULED_NS,
     START_BACKLOG,
     START_COMPLETED,
     START_ITERATION,
     START_NS,
     START_PS,
+    STOP_SINCE,
+    SUM_DECODE_KV,
+    SUM_DECODES,
+    SUM_PROMPT,
+    SUM_PROMPT2,
     TPOT_COUNT,
     TPOT_LOW,
     TTFT_LOW,
@@ -83,6 +89,18 @@ def measure_latencies(state: State, slot: int) -> None:
 
 
 @device
+def measure_lengths(p: Any, state: State, slot: int) -> None:
+    """Sum what the work of a request depends on, of the request in ``slot``, which finishes now."""
+    x = state.x
+    prompt = i64(state.seqs[at(slot, PROMPT)])
+    decodes = i64(state.seqs[at(slot, OUTPUT)]) - 1 + p.paper
+    x[SUM_PROMPT] += prompt
+    x[SUM_DECODES] += decodes
+    x[SUM_DECODE_KV] += prompt * decodes + decodes * (decodes + 1) // 2
+    x[SUM_PROMPT2] += prompt * prompt
+
+
+@device
 def warmup_over(p: Any, x: I64) -> bool:
     """Whether the completions so far end the warm-up."""
     if p.warmup_requests != NONE:
@@ -95,6 +113,7 @@ def open_window(state: State) -> None:
     """Start the window now, at the end of an iteration."""
     x = state.x
     x[IN_WINDOW] = 1
+    x[STOP_SINCE] = x[ITERATION]
     x[START_NS] = x[NOW_NS]
     x[START_PS] = x[NOW_PS]
     x[START_ITERATION] = x[ITERATION]

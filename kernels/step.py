@@ -46,7 +46,7 @@ from fastq.kernels._layout import (
 )
 from fastq.kernels.histogram import bin_of
 from fastq.kernels.iteration_time import iteration_ps
-from fastq.kernels.measures import measure_latencies
+from fastq.kernels.measures import measure_latencies, measure_lengths
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event, record_iteration, record_request
 from fastq.kernels.running import (
@@ -131,7 +131,9 @@ def finish(
     x[FREE_BLOCKS] += blocks_of(p, held)
     remove(state, slot)
     x[COMPLETED] += 1
-    if not saturated:
+    if saturated:
+        measure_lengths(p, state, slot)
+    else:
         measure_latencies(state, slot)
     if recording:
         record_event(state, record, EVENT_FINISH, slot, 0)

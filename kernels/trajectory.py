@@ -40,12 +40,14 @@ from fastq.kernels._layout import (
     STACKED,
     START_COMPLETED,
     STARTED,
+    STOP,
+    STOP_NOTHING,
     WAITING,
     Record,
     State,
     Tables,
 )
-from fastq.kernels.admit import admit_waiting
+from fastq.kernels.admit import admit_waiting, note_stop
 from fastq.kernels.measures import open_window, warmup_over
 from fastq.kernels.queue import absorb_arrivals, draw_backlog, draw_next
 from fastq.kernels.recorder import has_room
@@ -165,6 +167,8 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 )
             else:
                 steady = 0
+                if saturated and x[STOP] != STOP_NOTHING:
+                    note_stop(x, STOP_NOTHING)
             run_batch(
                 p, tables, state, record, prefill, attention2, prefill_kv, preempted, saturated, recording
             )

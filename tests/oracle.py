@@ -109,6 +109,8 @@ class Window:
     max_waiting: int
     backlog_start: int
     backlog_end: int
+    stops: list[str]  # of each iteration in it: what ended admission
+    completions: list[Completed]
 
 
 @dataclass
@@ -118,6 +120,7 @@ class Trace:
     iterations: list[Iteration] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     completed: list[Completed] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)  # "kv" | "seqs" | "tokens" | "" of each iteration
     rejected: int = 0
     window: Window | None = None  # None where the requests ran out before it closed
 
@@ -261,16 +264,24 @@ class Replica:
 
     def admit(self) -> None:
         """Admit waiting requests in order until one does not fit; none where anything was preempted."""
-        while not self.preempted_now and self.budget_left > 0 and len(self.running) < self.slots:
+        self.trace.stops.append(self.admit_until_stopped())
+
+    def admit_until_stopped(self) -> str:
+        """Admit, and say what kept the next one out: "kv", "seqs", "tokens", or "" where nothing did."""
+        while not self.preempted_now:
             self.arrive()  # saturated: the next head of the backlog
             queue = self.preempted or self.waiting
             if not queue:
-                return
+                return ""
+            if len(self.running) >= self.slots:
+                return "seqs"
+            if self.budget_left <= 0:
+                return "tokens"
             job = queue[0]
             job.to_prefill = job.request.prompt + job.emitted
             tokens = self.tokens_now(job)
             if not self.fits(job, tokens):
-                return
+                return "kv"
             queue.pop(0)
             self.event("admit", job, job.to_prefill)
             if job.first_scheduled_ns is None:
@@ -278,6 +289,7 @@ class Replica:
             self.running.append(job)
             self.take(job, tokens)
             self.free_blocks -= self.held_blocks(job)
+        return ""
 
     def schedule_first(self, job: Job) -> None:
         assert job.request.index > self.last_first_scheduled, "first come first served"
@@ -393,17 +405,20 @@ def simulate(
             if completed >= (automatic if warmup_requests is None else warmup_requests):
                 start = replica.totals()
         elif completed - start["completed"] >= window_requests:
-            trace.window = window_between(start, replica.totals(), trace.iterations)
+            trace.window = window_between(start, replica.totals(), trace)
     trace.rejected = replica.rejected
     return trace
 
 
-def window_between(start: dict[str, int], end: dict[str, int], iterations: list[Iteration]) -> Window:
-    inside = [asdict(iteration) for iteration in iterations[start["iterations"] : end["iterations"]]]
+def window_between(start: dict[str, int], end: dict[str, int], trace: Trace) -> Window:
+    part = slice(start["iterations"], end["iterations"])
+    inside = [asdict(iteration) for iteration in trace.iterations[part]]
     sums = {name: sum(row[name] for row in inside) for name in inside[0] if name != "start_ns"}
     passed = {name: end[name] - start[name] for name in start}
     passed["elapsed_ns"], passed["elapsed_ps"] = divmod(passed["elapsed_ps"], PS_PER_NS)
     passed["max_waiting"] = max(row["waiting"] for row in inside)
     passed["backlog_start"] = start["arrivals"] - start["completed"]
     passed["backlog_end"] = end["arrivals"] - end["completed"]
-    return Window(sums=sums, preempted=sums["preempted"], **passed)
+    completions = trace.completed[start["completed"] : end["completed"]]
+    stops = trace.stops[part]
+    return Window(sums=sums, preempted=sums["preempted"], stops=stops, completions=completions, **passed)

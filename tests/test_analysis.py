@@ -50,6 +50,13 @@ def replication(
         recomputed_tokens=0,
         backlog_growth=0,
         warmup_requests=0,
+        prompt_sum=0,
+        decode_sum=0,
+        decode_kv_sum=0,
+        squared_prompt_sum=0,
+        stopped_kv=0,
+        stopped_seqs=0,
+        stopped_tokens=0,
         iteration_time=distribution([]),
         latencies={},
     )
@@ -248,7 +255,8 @@ def test_verdicts_turn_once_as_the_rate_rises(low, width, rates, nonergodic):
     assert verdict_at(low + width, service_rate, GROWING, nonergodic=nonergodic) is between
     assert verdict_at(math.nextafter(low, 0), service_rate, GROWING, nonergodic=nonergodic) is Verdict.STABLE
     assert (
-        verdict_at(math.nextafter(low + width, 99), service_rate, GROWING, nonergodic=nonergodic) is Verdict.UNSTABLE
+        verdict_at(math.nextafter(low + width, 99), service_rate, GROWING, nonergodic=nonergodic)
+        is Verdict.UNSTABLE
     )
 
 

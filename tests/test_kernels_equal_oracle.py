@@ -19,7 +19,7 @@ from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
 from fastq.model.point import Point
 from fastq.model.run import Run
-from fastq.model.scheduler import Admission
+from fastq.model.scheduler import Admission, TokenConvention
 
 KINDS = {
     "admit": layout.EVENT_ADMIT,
@@ -64,7 +64,17 @@ def rate_at(point: Point, load: float) -> float:
     return min(max(load * closed_forms(point).theory_rate_rps, 1e-3), 1e6)
 
 
-def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool) -> None:
+def assert_lengths_equal(x, window: oracle.Window, *, paper: bool) -> None:
+    prompts = [done.prompt for done in window.completions]
+    decodes = [done.output - (not paper) for done in window.completions]
+    held = [sum(s + k for k in range(1, d + 1)) for s, d in zip(prompts, decodes, strict=True)]
+    assert x[layout.SUM_PROMPT] == sum(prompts)
+    assert x[layout.SUM_DECODES] == sum(decodes)
+    assert x[layout.SUM_DECODE_KV] == sum(held)
+    assert x[layout.SUM_PROMPT2] == sum(s * s for s in prompts)
+
+
+def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool, paper: bool) -> None:
     assert raw.iterations.tolist() == [list(vars(iteration).values()) for iteration in trace.iterations]
     ours = {tuple(event) for event in raw.events.tolist()}
     assert len(ours) == len(raw.events)
@@ -92,7 +102,16 @@ def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool) -> 
     assert x[layout.PREEMPTIONS] == sums["preempted"]
     assert x[layout.RECOMPUTED_TOKENS] == window.recomputed_tokens
     assert x[layout.IDLE_NS] == window.idle_ns
-    if not saturated:
+    if saturated:
+        assert_lengths_equal(x, window, paper=paper)
+        for name, stop, register in (
+            ("kv", layout.STOP_KV, layout.STOPPED_KV),
+            ("seqs", layout.STOP_SEQS, layout.STOPPED_SEQS),
+            ("tokens", layout.STOP_TOKENS, layout.STOPPED_TOKENS),
+        ):
+            since = x[layout.ITERATION] - x[layout.STOP_SINCE] if x[layout.STOP] == stop else 0
+            assert x[register] + since == window.stops.count(name)
+    else:
         assert x[layout.SUM_WAITING] == sums["waiting"]
         assert x[layout.MAX_WAITING] == window.max_waiting
         assert x[layout.START_BACKLOG] == window.backlog_start
@@ -128,7 +147,8 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
         requests=drawn["requests"],
         iteration_rows=drawn["iteration_rows"],
     )
-    assert_equal(raw, trace, saturated=saturated)
+    paper = point.scheduler.token_convention is TokenConvention.PAPER
+    assert_equal(raw, trace, saturated=saturated, paper=paper)
 
 
 many = settings(max_examples=520, deadline=None, suppress_health_check=list(HealthCheck))

@@ -40,14 +40,33 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def pooled_throughput(replications: Sequence[Replication]) -> Interval:
+def pooled_throughput(
+    replications: Sequence[Replication],
+    expected: Sequence[float] | None = None,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Interval:
     """Completions over time, pooled over replications, requests/s.
 
     A ratio estimator: the variance is that of the residuals requests - rate x time, the quantile Student's.
     (A mean of the replications' rates would be biased.)
+
+    Parameters
+    ----------
+    replications
+        At least two.
+    expected
+        For each, the rate that its sample of requests lets expect, over that of the law. Its time is scaled by
+        it: the noise that comes of the sample goes.
+    confidence
+        Of the interval.
     """
     n = len(replications)
-    seconds = [replication.elapsed_ps / PS_PER_S for replication in replications]
+    scales = expected or [1.0] * n
+    seconds = [
+        replication.elapsed_ps / PS_PER_S * scale
+        for replication, scale in zip(replications, scales, strict=True)
+    ]
     total_s = math.fsum(seconds)
     rate = sum(replication.requests for replication in replications) / total_s
     residuals = [
@@ -55,13 +74,13 @@ def pooled_throughput(replications: Sequence[Replication]) -> Interval:
         for replication, time_s in zip(replications, seconds, strict=True)
     ]
     variance = math.fsum(residual**2 for residual in residuals) / (n - 1)
-    half = student_quantile(n - 1) * math.sqrt(variance / n) / (total_s / n)
+    half = student_quantile(n - 1, confidence) * math.sqrt(variance / n) / (total_s / n)
     return Interval(rate, rate - half, rate + half)
 
 
 @cache
-def student_quantile(degrees_of_freedom: int) -> float:
-    """Two-sided quantile of Student's t at :data:`CONFIDENCE`."""
+def student_quantile(degrees_of_freedom: int, confidence: float = CONFIDENCE) -> float:
+    """Two-sided quantile of Student's t."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees_of_freedom, 0.5 + CONFIDENCE / 2))
+    return float(stdtrit(degrees_of_freedom, 0.5 + confidence / 2))

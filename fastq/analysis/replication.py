@@ -66,6 +66,12 @@ class Replication:
         Unfinished requests at the end less those at the start of the window.
     warmup_requests
         Completed before the window.
+    prompt_sum, decode_sum, decode_kv_sum, squared_prompt_sum
+        Over the requests completed in the window of a saturated queue: s, d, s d + d (d + 1)/2 and s^2, with
+        d decode iterations; 0 where it is not saturated.
+    stopped_kv, stopped_seqs, stopped_tokens
+        Iterations in which memory, sequence slots or the token budget kept the next request of a saturated
+        queue waiting; in the others something was preempted. 0 where it is not saturated.
     iteration_time
         Distribution of iteration times, ps.
     latencies
@@ -88,6 +94,13 @@ class Replication:
     recomputed_tokens: int
     backlog_growth: int
     warmup_requests: int
+    prompt_sum: int
+    decode_sum: int
+    decode_kv_sum: int
+    squared_prompt_sum: int
+    stopped_kv: int
+    stopped_seqs: int
+    stopped_tokens: int
     iteration_time: Distribution
     latencies: dict[str, Distribution]
 

@@ -18,6 +18,9 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
+VERDICT_CONFIDENCE = 0.999
+"""Confidence of the interval of saturated throughput that a verdict is read off."""
+
 HELD_SHARE = 0.5
 """A queue that grows by less than this share of what an overload of its size must add is held by its start."""
 
@@ -36,7 +39,7 @@ def verdict_at(
     arrival_rate_rps
         Accepted requests per second.
     service_rate
-        Saturated throughput, requests/s.
+        Saturated throughput, requests/s, at :data:`VERDICT_CONFIDENCE`.
     backlog_slope
         Growth of unfinished requests from an empty start, requests/s.
     nonergodic

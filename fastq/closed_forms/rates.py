@@ -106,12 +106,12 @@ def closed_forms(point: Point) -> ClosedForms:
         If no request is accepted, or an iteration takes no time.
     """
     replica, iteration_time = point.replica, point.iteration_time
-    chunk_tokens = _longest_chunk_tokens(replica)
+    chunk_tokens = longest_chunk_tokens(replica)
     sums = request_sums(
         point.law, chunk_tokens, replica.block_size, point.scheduler.token_convention, replica.max_model_len
     )
     requests = sums.requests
-    binding, completions = _binding_constraint(replica, sums)
+    binding, completions = binding_constraint(replica, sums)
     mean_iteration_s = max(_batch_ps(plane, sums, completions) for plane in iteration_time.planes) / _PS_PER_S
     if mean_iteration_s == 0.0:
         raise ValueError(
@@ -142,14 +142,14 @@ def closed_forms(point: Point) -> ClosedForms:
     )
 
 
-def _longest_chunk_tokens(replica: Replica) -> int:
+def longest_chunk_tokens(replica: Replica) -> int:
     """Most prompt tokens of one request in an iteration: a chunk never exceeds the whole token budget."""
     if replica.max_num_batched_tokens is None:
         return replica.prefill_chunk_tokens
     return min(replica.prefill_chunk_tokens, replica.max_num_batched_tokens)
 
 
-def _binding_constraint(replica: Replica, sums: RequestSums) -> tuple[str, float]:
+def binding_constraint(replica: Replica, sums: RequestSums) -> tuple[str, float]:
     """Find what limits the completions per iteration, and their number; the first of equals.
 
     Each quotient is of integers and rounded once, so equal constraints compare equal.

@@ -140,6 +140,13 @@ def _replication(x: list[int], histograms: NDArray[np.int64]) -> Replication:
         recomputed_tokens=x[layout.RECOMPUTED_TOKENS],
         backlog_growth=x[layout.ARRIVED] - x[layout.COMPLETED] - x[layout.START_BACKLOG],
         warmup_requests=x[layout.WARMUP_COMPLETED],
+        prompt_sum=x[layout.SUM_PROMPT],
+        decode_sum=x[layout.SUM_DECODES],
+        decode_kv_sum=x[layout.SUM_DECODE_KV],
+        squared_prompt_sum=x[layout.SUM_PROMPT2],
+        stopped_kv=_stopped(x, layout.STOP_KV, layout.STOPPED_KV),
+        stopped_seqs=_stopped(x, layout.STOP_SEQS, layout.STOPPED_SEQS),
+        stopped_tokens=_stopped(x, layout.STOP_TOKENS, layout.STOPPED_TOKENS),
         iteration_time=Distribution.of_histogram(
             iterations, elapsed_ps - idle_ns * 1000, histograms[layout.HIST_ITERATION]
         ),
@@ -149,6 +156,11 @@ def _replication(x: list[int], histograms: NDArray[np.int64]) -> Replication:
 
 def _since_start_ps(x: list[int], whole_ns: int, rest_ps: int) -> int:
     return (x[whole_ns] - x[layout.START_NS]) * 1000 + x[rest_ps] - x[layout.START_PS]
+
+
+def _stopped(x: list[int], stop: int, register: int) -> int:
+    """Iterations that ``stop`` ended admission in, those since the last change included."""
+    return x[register] + (x[layout.ITERATION] - x[layout.STOP_SINCE] if x[layout.STOP] == stop else 0)
 
 
 def _latency(x: list[int], histograms: NDArray[np.int64], row: int, register: int) -> Distribution:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, pooled_throughput
+from fastq.analysis.verdict import VERDICT_CONFIDENCE
 from fastq.closed_forms import closed_forms
+from fastq.closed_forms.sampled import Lengths, sampled_theory
 from fastq.engine import rows
 from fastq.engine.backend import Ensemble, choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, BlockTables
@@ -58,10 +60,24 @@ class PointResult:
 
 @dataclass(frozen=True, slots=True)
 class Saturated:
-    """What an infinite backlog shows of a point."""
+    """What an infinite backlog shows of a point.
+
+    Parameters
+    ----------
+    replications
+        At least two.
+    expected
+        Theory's rate for the requests that each completed, over its rate for the law.
+    service_rate, decisive
+        Throughput with its 95% interval, and with the wider one that verdicts are read off.
+    status
+        ``ok``, ``short``, ``capped`` or ``nonergodic``.
+    """
 
     replications: list[Replication]
+    expected: list[float]
     service_rate: Interval
+    decisive: Interval
     status: str
 
 
@@ -202,10 +218,12 @@ def _cut(replications: int, threads: int) -> list[range]:
 
 
 def _evaluate(point: Point, run: Run, forms: ClosedForms, replicated: _Replications) -> PointResult:
-    saturated = _saturated(run, replicated.start(None))
+    saturated = _saturated(point, run, replicated.start(None))
     replications = [
-        rows.replication_row(point, number, replication, arrival_rate_rps=None, load=None)
-        for number, replication in enumerate(saturated.replications)
+        rows.replication_row(point, number, replication, expected=expected)
+        for number, (replication, expected) in enumerate(
+            zip(saturated.replications, saturated.expected, strict=True)
+        )
     ]
     rate_rows = []
     if "rates" in run.measure:
@@ -222,7 +240,7 @@ def _evaluate(point: Point, run: Run, forms: ClosedForms, replicated: _Replicati
                     arrival_rate_rps=rate_rps,
                     load=load,
                     accepted_rate_rps=rate_rps * (1 - forms.rejected_share),
-                    service_rate=saturated.service_rate,
+                    service_rate=saturated.decisive,
                     nonergodic=saturated.status == "nonergodic",
                 )
             )
@@ -238,26 +256,39 @@ def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]
     return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
 
 
-def _saturated(run: Run, run_to: Callable[[int], list[Replication]]) -> Saturated:
+def _saturated(point: Point, run: Run, run_to: Callable[[int], list[Replication]]) -> Saturated:
     """Run all replications to the same checkpoints, doubling, until the interval is as narrow as asked."""
+    theory = sampled_theory(point)
     requests = run.requests
     while True:
         replications = run_to(requests)
-        interval = pooled_throughput(replications)
+        expected = [theory.ratio(sampled_lengths(replication)) for replication in replications]
+        interval = pooled_throughput(replications, expected)
         precise = run.precision is None or interval.relative_half_width <= run.precision
         if precise or requests >= run.max_requests:
             break
         requests = min(2 * requests, run.max_requests)
     if is_nonergodic(replications):
         throughputs = [replication.throughput_rps for replication in replications]
-        return Saturated(
-            replications, Interval(interval.estimate, min(throughputs), max(throughputs)), "nonergodic"
-        )
+        range_of_starts = Interval(interval.estimate, min(throughputs), max(throughputs))
+        return Saturated(replications, expected, range_of_starts, range_of_starts, "nonergodic")
+    decisive = pooled_throughput(replications, expected, confidence=VERDICT_CONFIDENCE)
     if not precise:
-        return Saturated(replications, interval, "capped")
+        return Saturated(replications, expected, interval, decisive, "capped")
     running = max(r.running_sum / r.iterations for r in replications)
     short = requests < WINDOW_PER_RUNNING * running
-    return Saturated(replications, interval, "short" if short else "ok")
+    return Saturated(replications, expected, interval, decisive, "short" if short else "ok")
+
+
+def sampled_lengths(replication: Replication) -> Lengths:
+    """Means over the requests that a saturated replication completed."""
+    requests = replication.requests
+    return Lengths(
+        replication.prompt_sum / requests,
+        replication.decode_sum / requests,
+        replication.decode_kv_sum / requests,
+        replication.squared_prompt_sum / requests,
+    )
 
 
 def _relative_cost(point: Point) -> float:

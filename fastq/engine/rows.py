@@ -47,6 +47,9 @@ def point_row(
         "mean_kv_tokens": sum(r.kv_tokens_sum for r in replications) / iterations,
         "preemptions_per_request": sum(r.preemptions for r in replications) / requests,
         "recomputed_tokens_per_request": sum(r.recomputed_tokens for r in replications) / requests,
+        "stopped_by_kv_share": sum(r.stopped_kv for r in replications) / iterations,
+        "stopped_by_seqs_share": sum(r.stopped_seqs for r in replications) / iterations,
+        "stopped_by_tokens_share": sum(r.stopped_tokens for r in replications) / iterations,
         "requests": requests,
         "iterations": iterations,
         "status": status,
@@ -82,6 +85,9 @@ def skipped_row(point: Point, reason: str) -> Row:
         "mean_kv_tokens",
         "preemptions_per_request",
         "recomputed_tokens_per_request",
+        "stopped_by_kv_share",
+        "stopped_by_seqs_share",
+        "stopped_by_tokens_share",
         "requests",
         "iterations",
     ]
@@ -93,10 +99,11 @@ def replication_row(
     number: int,
     replication: Replication,
     *,
-    arrival_rate_rps: float | None,
-    load: float | None,
+    arrival_rate_rps: float | None = None,
+    load: float | None = None,
+    expected: float | None = None,
 ) -> Row:
-    """The row of one replication, saturated where it has no arrival rate."""
+    """The row of one replication; saturated where it has no arrival rate, and then with what its sample lets expect."""
     r = replication
     saturated = arrival_rate_rps is None
     return {
@@ -105,6 +112,7 @@ def replication_row(
         "load": load,
         "replication": number,
         "throughput_rps": r.throughput_rps,
+        "sample_theory_ratio": expected,
         "window_s": r.elapsed_ps / PS_PER_S,
         "requests": r.requests,
         "iterations": r.iterations,

@@ -88,6 +88,14 @@ POINTS = (
     Column(
         "recomputed_tokens_per_request", "float", "tokens", "tokens prefilled again per completed request"
     ),
+    *(
+        Column(f"stopped_by_{name}_share", "float", "", f"share of iterations at saturation in which {what}")
+        for name, what in {
+            "kv": "KV memory kept the next request waiting",
+            "seqs": "the sequence limit kept the next request waiting",
+            "tokens": "the token budget kept the next request waiting",
+        }.items()
+    ),
     Column("rejected_share", "float", "", "share of requests rejected by max_model_len"),
     Column("requests", "int", "requests", "requests completed in the windows of all replications"),
     Column("iterations", "int", "", "iterations simulated in the windows of all replications"),
@@ -98,6 +106,12 @@ POINTS = (
 REPLICATIONS = (
     Column("replication", "int", "", "number of the replication, from 0"),
     Column("throughput_rps", "float", "requests/s", "completions per second of the window"),
+    Column(
+        "sample_theory_ratio",
+        "float",
+        "",
+        "theory's rate for the requests completed over its rate for the law; null where not saturated",
+    ),
     Column("window_s", "float", "s", "simulated time of the window"),
     Column("requests", "int", "requests", "requests completed in the window"),
     Column("iterations", "int", "", "iterations in the window"),
@@ -125,7 +139,7 @@ REPLICATIONS = (
 
 RATES = (
     Column("throughput_rps", "float", "requests/s", "completions per second of the windows"),
-    Column("verdict", "str", "", "stable, unstable, metastable or undecided"),
+    Column("verdict", "str", "", "stable, unstable, metastable or undecided, at 99.9% confidence"),
     Column("backlog_slope_rps", "float", "requests/s", "growth of the unfinished requests"),
     Column("backlog_slope_rps_low", "float", "requests/s", "lower end of its 95% confidence interval"),
     Column("backlog_slope_rps_high", "float", "requests/s", "upper end of its 95% confidence interval"),
