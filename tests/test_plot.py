@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
+from matplotlib.text import Text
 
 from fastq.errors import SpecError
 from fastq.plot import style
 from fastq.plot.axis import plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
+from fastq.plot.facet_title import title_lines
 from fastq.plot.selection import Selection, select
 from fastq.plot.timeline import Curve, draw_timeline, in_bins
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -125,6 +129,41 @@ def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:
         "theory, KV memory alone",
     ):
         assert words in text, words
+
+
+def long_facets(points: pa.Table, y: str | None) -> Selection:
+    """Facets that are told apart by a case with a long name and a setting with a long one."""
+    part = points.filter(pa.compute.is_in(points[SCALE], pa.array([0.25, 4.0])))
+    names = pa.array(["chunked prefill, 2,048 tokens an iteration", "whole prompts"])
+    cases = names.take(pa.array([0 if seqs is None else 1 for seqs in part[SEQS].to_pylist()]))
+    table = part.append_column("case", cases)
+    axes = {"case": names.to_pylist(), KV: AXES[KV], SCALE: [0.25, 4.0]}
+    return select(table, axes, x=KV, y=y, where={})
+
+
+@pytest.mark.parametrize("size", style.SIZES.values(), ids=style.SIZES)
+@pytest.mark.parametrize(("draw", "y"), [(draw_boundary_lines, None), (draw_boundary_map, SCALE)])
+def test_titles_of_facets_stay_within_their_column(
+    points: pa.Table, draw: Callable[..., Figure], y: str | None, size: style.Size
+) -> None:
+    figure = draw(long_facets(points, y), title="t", note="n", size=size)
+    figure.draw_without_rendering()
+    titles = [text.get_window_extent() for text in figure.findobj(Text) if "case" in text.get_text()]
+    assert len(titles) == (4 if y is None else 2)
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    for title in titles:
+        assert title.x1 < figure.bbox.x1
+        assert title.y1 < figure.bbox.y1
+        assert not any(title.overlaps(panel) for panel in panels)
+    for one, other in itertools.combinations(titles, 2):
+        assert not one.overlaps(other)
+
+
+def test_a_title_has_a_setting_a_line_where_it_must() -> None:
+    assert title_lines([], 20) == []
+    assert title_lines(["a: 1", "b: 2"], 20) == ["a: 1, b: 2"]
+    assert title_lines(["prompt length scale: 1", "b: 2"], 13) == ["prompt length scale: 1", "b: 2"]
+    assert title_lines(["prompt length scale: 1"], 8) == ["prompt length", "  scale: 1"]
 
 
 def test_pictures_leave_no_settings_behind(points: pa.Table) -> None:

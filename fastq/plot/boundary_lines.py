@@ -9,6 +9,7 @@ import numpy as np
 from fastq.plot import cells, style
 from fastq.plot.boundary_map import BINDING_LOOK
 from fastq.plot.caption import Caption
+from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.labels import BINDING_WORDS, tick_label
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
         caption = Caption(title, note, size)
         key = _key(selection, size)
         heights = [*_HEIGHTS_EM * rows, 1.6 * -(-len(key) // _KEY_COLUMNS)]
-        around_em = 5 * rows + caption.height_em + 1.5
+        titles = [title_lines(facet.settings, _panel_width_em(columns, size)) for facet in selection.facets]
+        titles_em = LINE_EM * sum(
+            max(map(len, titles[first : first + columns])) for first in range(0, len(titles), columns)
+        )
+        around_em = 3.8 * rows + titles_em + caption.height_em + 1.5
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
         grid = figure.add_gridspec(len(heights), columns, height_ratios=heights)
@@ -76,7 +81,7 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
             _draw_rates(rates, selection, facet, size)
             _draw_strip(strip, selection, facet, size.width_em / columns)
             _draw_ratio(ratio, selection, facet, size)
-            rates.set_title(facet.label)
+            rates.set_title("\n".join(titles[number]))
             for axes in (rates, strip, ratio):
                 selection.x.dress(axes, "x", labelled=axes is ratio, room_em=size.width_em / columns - 6)
                 axes.tick_params(labelleft=column == 0)
@@ -98,6 +103,10 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
         caption.write(figure)
         style.settle(figure)
     return figure
+
+
+def _panel_width_em(columns: int, size: Size) -> float:
+    return (size.width_em - 4.5) / columns - 1
 
 
 def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastq.plot import cells, style
 from fastq.plot.caption import Caption
+from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.labels import BINDING_WORDS, STATUS_WORDS, tick_label
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size
         marks = _marks_key(selection, size)
         marks_em = _LINE_EM * math.ceil(len(marks) / _KEY_COLUMNS)
         heights = [_PANEL_HEIGHT_EM] * rows + [_KEY_HEIGHT_EM] + [marks_em] * bool(marks)
-        around_em = 1.7 * rows + caption.height_em + 4.5
+        titles = [title_lines(facet.settings, _panel_width_em(size)) for facet in selection.facets]
+        around_em = 0.5 * rows + LINE_EM * sum(map(len, titles)) + caption.height_em + 5.7
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
         grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
@@ -80,7 +82,10 @@ def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size
                 axes = figure.add_subplot(grid[row, column])
                 kind.draw(axes, facet, size)
                 _frame(axes, selection, facet, size, row=row, column=column)
-                _head(axes, kind.heading if row == 0 else "", facet.label if column == 0 else "", size)
+                if row == 0:
+                    axes.set_title(kind.heading, fontweight="bold", pad=_pad_pt(titles[row], size))
+                if column == 0:
+                    _write_title(axes, titles[row], size)
             kind.explain(figure.add_subplot(grid[rows, column]), size)
         if marks:
             _write_key(figure.add_subplot(grid[rows + 1, :]), marks, columns=_KEY_COLUMNS)
@@ -265,20 +270,22 @@ def _frame(axes: Axes, selection: Selection, facet: Facet, size: Size, *, row: i
         axes.set_ylabel("")
 
 
-def _head(axes: Axes, heading: str, label: str, size: Size) -> None:
-    """Write the heading of a column and the label of a facet above a panel."""
-    if heading:
-        axes.set_title(heading, fontweight="bold", pad=1.9 * size.font_pt if label else None)
-    if label:
-        axes.annotate(
-            label,
-            (0, 1),
-            xycoords="axes fraction",
-            xytext=(0, 0.45 * size.font_pt),
-            textcoords="offset points",
-            ha="left",
-            va="bottom",
-        )
+def _pad_pt(title: list[str], size: Size) -> float:
+    """Return how far above a panel the heading of its column stands, so that all headings are on one line."""
+    return (0.7 + LINE_EM * len(title)) * size.font_pt
+
+
+def _write_title(axes: Axes, title: list[str], size: Size) -> None:
+    """Write the settings of a facet above a panel."""
+    axes.annotate(
+        "\n".join(title),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 0.45 * size.font_pt),
+        textcoords="offset points",
+        ha="left",
+        va="bottom",
+    )
 
 
 def _marks_key(selection: Selection, size: Size) -> Key:

@@ -32,15 +32,15 @@ class Facet:
 
     Parameters
     ----------
-    label
-        That combination in words; empty where nothing is left over.
+    settings
+        The value of each of these axes, in words.
     rows
         Row numbers in the table.
     x_index, y_index
         Which value of the drawn axes each row has.
     """
 
-    label: str
+    settings: tuple[str, ...]
     rows: NDArray[np.int64]
     x_index: NDArray[np.int64]
     y_index: NDArray[np.int64]
@@ -205,7 +205,7 @@ def _facets(
     source: str,
 ) -> tuple[Facet, ...]:
     if not rest:
-        return (Facet("", rows, x_index, y_index),)
+        return (Facet((), rows, x_index, y_index),)
     codes = np.column_stack([coded[key][0][rows] for key in rest])
     kinds, which = np.unique(codes, axis=0, return_inverse=True)
     if len(kinds) > MAX_FACETS:
@@ -220,8 +220,8 @@ def _facets(
     facets = []
     for number, kind in enumerate(kinds):
         mine = which.ravel() == number
-        label = ", ".join(facet_label(key, coded[key][1][code]) for key, code in zip(rest, kind, strict=True))
-        facets.append(Facet(label, rows[mine], x_index[mine], y_index[mine]))
+        settings = tuple(facet_label(key, coded[key][1][code]) for key, code in zip(rest, kind, strict=True))
+        facets.append(Facet(settings, rows[mine], x_index[mine], y_index[mine]))
     return tuple(facets)
 
 
