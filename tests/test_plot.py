@@ -9,6 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from matplotlib.artist import getp
 from matplotlib.text import Text
 
 from fastq.errors import SpecError
@@ -17,14 +21,18 @@ from fastq.plot.axis import plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
 from fastq.plot.facet_title import title_lines
+from fastq.plot.labels import STATUS_WORDS
 from fastq.plot.selection import Selection, select
+from fastq.plot.status_marks import STATUS_MARKS, thinned
 from fastq.plot.timeline import Curve, draw_timeline, in_bins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 KV, SCALE, SEQS = "replica.kv_capacity_tokens", "workload.output_scale", "replica.max_num_seqs"
 AXES: dict[str, list[float | int | None]] = {
@@ -164,6 +172,127 @@ def test_a_title_has_a_setting_a_line_where_it_must() -> None:
     assert title_lines(["a: 1", "b: 2"], 20) == ["a: 1, b: 2"]
     assert title_lines(["prompt length scale: 1", "b: 2"], 13) == ["prompt length scale: 1", "b: 2"]
     assert title_lines(["prompt length scale: 1"], 8) == ["prompt length", "  scale: 1"]
+
+
+def along_one_axis(count: int, status: list[str]) -> Selection:
+    kv = np.geomspace(16_000, 512_000, count)
+    rate = 3 + np.log(kv / 16_000)
+    table = pa.table(
+        {
+            KV: kv,
+            "service_rate_rps": rate,
+            "service_rate_low_rps": 0.95 * rate,
+            "service_rate_high_rps": 1.05 * rate,
+            "theory_rate_rps": 1.02 * rate,
+            "theory_stable_rps": pa.nulls(count, pa.float64()),
+            "paper_rate_rps": rate,
+            "binding": ["kv"] * count,
+            "status": (status * count)[:count],
+        }
+    )
+    return select(table, {KV: kv.tolist()}, x=KV, y=None, where={})
+
+
+def marked_points(axes: Axes, marker: str) -> int:
+    """How many points of a panel show that mark, white with a black rim."""
+    return sum(
+        len(line.get_xdata())
+        for line in axes.lines
+        if line.get_marker() == marker and line.get_markerfacecolor() == "white"
+    )
+
+
+def test_lines_mark_every_point_that_calls_for_care(tmp_path: Path) -> None:
+    selection = along_one_axis(12, ["ok", "short", "capped", "nonergodic"])
+    figure = draw_boundary_lines(selection, title="t", note="n", size=SIZE)
+    rates, _, ratio, _ = figure.axes
+    for panel in (rates, ratio):
+        assert [marked_points(panel, marker) for marker in STATUS_MARKS.values()] == [3, 3, 3]
+        assert [sum(bars.lines[0].get_markevery()) for bars in panel.containers] == [3]
+    text = svg(figure, tmp_path / "lines.svg")
+    for words in STATUS_WORDS.values():
+        assert words in text, words
+    assert "thinned out" not in text
+
+
+def test_crowded_points_become_a_band_below_theory(tmp_path: Path) -> None:
+    figure = draw_boundary_lines(along_one_axis(150, ["short"]), title="t", note="n", size=SIZE)
+    for panel in (figure.axes[0], figure.axes[2]):
+        (band,) = panel.collections[:1]
+        (simulated,) = (line for line in panel.lines if line.get_zorder() == band.get_zorder())
+        dashed = [line for line in panel.lines if line.get_color() == style.OKABE_ITO["vermilion"]]
+        assert len(simulated.get_xdata()) == 150
+        assert all(line.get_zorder() > simulated.get_zorder() for line in dashed)
+        assert len(dashed) > 0
+        assert 10 < marked_points(panel, "^") < 40
+    assert "thinned out" in svg(figure, tmp_path / "lines.svg")
+
+
+def test_a_crowded_point_without_neighbours_keeps_its_error_bar() -> None:
+    selection = along_one_axis(150, ["ok"])
+    rates = selection.table["service_rate_rps"].to_pylist()
+    rates[74] = rates[76] = None
+    gaps = selection.table.set_column(1, "service_rate_rps", pa.array(rates))
+    gapped = select(gaps, {KV: gaps[KV].to_pylist()}, x=KV, y=None, where={})
+    panel = draw_boundary_lines(gapped, title="t", note="n", size=SIZE).axes[0]
+    (bars,) = panel.containers
+    np.testing.assert_allclose(bars.lines[0].get_xdata(), [gaps[KV][75].as_py()])
+
+
+@settings(deadline=None)
+@given(
+    cells=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12)),
+    steps=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+)
+def test_thinned_marks_stand_apart_and_near_every_marked_cell(
+    cells: np.ndarray, steps: tuple[int, int]
+) -> None:
+    kept = np.argwhere(thinned(cells, steps))
+    assert all(cells[i, j] for i, j in kept)
+    assert all(np.any(np.abs(a - b) >= steps) for a, b in itertools.combinations(kept, 2))
+    for cell in np.argwhere(cells):
+        assert any(np.all(np.abs(cell - mark) < steps) for mark in kept)
+
+
+def over_two_axes(rate_rps: NDArray[np.float64], status: str = "short") -> Selection:
+    """A map of that shape, (along scale, along KV memory); theory is 1 request/s everywhere."""
+    kv = np.geomspace(16_000, 512_000, rate_rps.shape[1])
+    scale = np.geomspace(0.25, 4, rate_rps.shape[0])
+    count = rate_rps.size
+    table = pa.table(
+        {
+            KV: np.tile(kv, len(scale)),
+            SCALE: np.repeat(scale, len(kv)),
+            "service_rate_rps": rate_rps.ravel(),
+            "theory_rate_rps": np.ones(count),
+            "binding": ["kv"] * count,
+            "status": [status] * count,
+        }
+    )
+    return select(table, {KV: kv.tolist(), SCALE: scale.tolist()}, x=KV, y=SCALE, where={})
+
+
+def test_marks_on_a_dense_map_are_fewer_and_look_as_in_the_key() -> None:
+    dense = over_two_axes(np.full((48, 64), 0.9))
+    figure = draw_boundary_map(dense, title="t", note="n", size=SIZE)
+    assert 40 < marked_points(figure.axes[0], "^") < 120
+    keys = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    (drawn,) = (line for line in figure.axes[0].lines if line.get_marker() == "^")
+    (shown,) = (line for key in keys for line in key.get_lines() if line.get_marker() == "^")
+    for look in ("markersize", "markerfacecolor", "markeredgecolor", "markeredgewidth"):
+        assert getp(drawn, look) == getp(shown, look)
+
+
+def test_marks_stand_beside_values() -> None:
+    figure = draw_boundary_map(over_two_axes(np.full((3, 3), 0.9)), title="t", note="n", size=SIZE)
+    panel = figure.axes[0]
+    figure.draw_without_rendering()
+    (marks,) = (line for line in panel.lines if line.get_marker() == "^")
+    places = panel.transData.transform(marks.get_xydata())
+    assert len(places) == 9
+    boxes = [text.get_window_extent() for text in panel.texts if text.get_text() == "0.900"]
+    assert len(boxes) == 9
+    assert not any(box.contains(*place) for box in boxes for place in places)
 
 
 def test_pictures_leave_no_settings_behind(points: pa.Table) -> None:

@@ -59,6 +59,12 @@ class PlotAxis:
         """The axis in words, with its unit."""
         return axis_label(self.key)
 
+    def within_cells(self, share: float) -> NDArray[np.float64]:
+        """Return the coordinate in each cell at a share of the way from its lower edge to its upper one."""
+        if self.kind == "log":
+            return np.asarray(self.edges[:-1] ** (1 - share) * self.edges[1:] ** share, dtype=np.float64)
+        return np.asarray(self.edges[:-1] + share * np.diff(self.edges), dtype=np.float64)
+
     def dress(self, axes: Axes, side: str, *, labelled: bool, room_em: float) -> None:
         """Give one side of a panel its scale, limits, ticks and label.
 

@@ -10,7 +10,9 @@ from fastq.plot import cells, style
 from fastq.plot.boundary_map import BINDING_LOOK
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
+from fastq.plot.interval import draw_interval, interval_sign, is_alone, is_crowded
 from fastq.plot.labels import BINDING_WORDS, tick_label
+from fastq.plot.status_marks import STATUS_MARKS, draw_marks, marks_key, sharing
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastq.plot.selection import Facet, Selection
+    from fastq.plot.status_marks import Steps
     from fastq.plot.style import Size
+
+    Key = list[tuple[Artist | tuple[Artist, ...], str]]
 
 _MOST_COLUMNS = 3
 _KEY_COLUMNS = 3
+_MARGIN_EM = 4.5
 _HEIGHTS_EM = (16.0, 1.5, 7.0)
 _LOG_RATE_SPAN = 8.0
-_SIMULATED = style.OKABE_ITO["blue"]
 _THEORIES = (
     ("theory_rate_rps", "theory", style.OKABE_ITO["vermilion"], style.LINE_STYLES[1]),
     ("theory_stable_rps", "proved stable below", style.OKABE_ITO["green"], style.LINE_STYLES[2]),
@@ -61,9 +66,10 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
         rows = -(-len(selection.facets) // columns)
         em = size.font_pt / 72
         caption = Caption(title, note, size)
-        key = _key(selection, size)
+        room_em = (size.width_em - _MARGIN_EM) / columns - 1
+        key = _key(selection, room_em, size)
         heights = [*_HEIGHTS_EM * rows, 1.6 * -(-len(key) // _KEY_COLUMNS)]
-        titles = [title_lines(facet.settings, _panel_width_em(columns, size)) for facet in selection.facets]
+        titles = [title_lines(facet.settings, room_em) for facet in selection.facets]
         titles_em = LINE_EM * sum(
             max(map(len, titles[first : first + columns])) for first in range(0, len(titles), columns)
         )
@@ -78,12 +84,12 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
             strip = figure.add_subplot(grid[3 * row + 1, column])
             ratio = figure.add_subplot(grid[3 * row + 2, column], sharey=share[1])
             share = (rates, ratio)
-            _draw_rates(rates, selection, facet, size)
-            _draw_strip(strip, selection, facet, size.width_em / columns)
-            _draw_ratio(ratio, selection, facet, size)
+            _draw_rates(rates, selection, facet, room_em, size)
+            _draw_strip(strip, selection, facet, room_em)
+            _draw_ratio(ratio, selection, facet, room_em, size)
             rates.set_title("\n".join(titles[number]))
             for axes in (rates, strip, ratio):
-                selection.x.dress(axes, "x", labelled=axes is ratio, room_em=size.width_em / columns - 6)
+                selection.x.dress(axes, "x", labelled=axes is ratio, room_em=room_em)
                 axes.tick_params(labelleft=column == 0)
             if column == 0:
                 rates.set_ylabel("Boundary (requests/s)")
@@ -105,12 +111,8 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
     return figure
 
 
-def _panel_width_em(columns: int, size: Size) -> float:
-    return (size.width_em - 4.5) / columns - 1
-
-
-def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+def _draw_rates(axes: Axes, selection: Selection, facet: Facet, room_em: float, size: Size) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     x = selection.x.positions
     joined = selection.x.numeric
@@ -118,7 +120,7 @@ def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> N
         y = _along(selection, facet, column)
         if joined:
             axes.plot(x, y, color=colour, linestyle=dashes)
-        alone = _alone(y) if joined else np.isfinite(y)
+        alone = is_alone(y) if joined else np.isfinite(y)
         axes.plot(
             x[alone],
             y[alone],
@@ -128,14 +130,14 @@ def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> N
             markersize=12 * size.scale,
             markeredgewidth=1.3 * size.scale,
         )
-    rate, low, high = (_along(selection, facet, f"service_rate{end}_rps") for end in ("", "_low", "_high"))
-    _with_error_bars(axes, x, rate, low, high, size, joined=joined)
+    _draw_simulated(axes, selection, facet, np.ones(len(x)), room_em, size)
     shown = [selection.numbers(name, selection.rows) for name in ("service_rate_high_rps", "theory_rate_rps")]
     values = np.concatenate(shown)
     values = values[np.isfinite(values) & (values > 0)]
     if len(values) and values.max() / values.min() > _LOG_RATE_SPAN:
         axes.set_yscale("log")
         axes.set_ylim(values.min() / 1.3, 2 * values.max())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     elif len(values):
         axes.set_ylim(0, 1.3 * values.max())
@@ -144,15 +146,33 @@ def _draw_rates(axes: Axes, selection: Selection, facet: Facet, size: Size) -> N
     axes.set_axisbelow(True)
 
 
-def _draw_ratio(axes: Axes, selection: Selection, facet: Facet, size: Size) -> None:
+def _draw_ratio(axes: Axes, selection: Selection, facet: Facet, room_em: float, size: Size) -> None:
     theory = _along(selection, facet, "theory_rate_rps")
-    rate, low, high = (
-        _along(selection, facet, f"service_rate{end}_rps") / theory for end in ("", "_low", "_high")
-    )
     axes.axhline(1, color=_THEORIES[0][2], linestyle=_THEORIES[0][3])
-    _with_error_bars(axes, selection.x.positions, rate, low, high, size, joined=selection.x.numeric)
+    _draw_simulated(axes, selection, facet, theory, room_em, size)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
+
+
+def _draw_simulated(
+    axes: Axes, selection: Selection, facet: Facet, unit: NDArray[np.float64], room_em: float, size: Size
+) -> None:
+    """Draw the simulated boundary in multiples of ``unit``, with marks on points that call for care."""
+    rate, low, high = (
+        _along(selection, facet, f"service_rate{end}_rps") / unit for end in ("", "_low", "_high")
+    )
+    crowded = is_crowded(selection.x, room_em)
+    status, steps = selection.words("status", facet), _steps(selection, room_em)
+    marked = np.isin(status[0], list(STATUS_MARKS))
+    draw_interval(axes, selection.x, (rate, low, high), size, crowded=crowded, marked=marked)
+    draw_marks(axes, status, selection.x.positions[None, :], rate[None, :], steps, size)
+
+
+def _steps(selection: Selection, room_em: float) -> Steps:
+    """Return how many points share a mark: each has its own where each has its error bar."""
+    if not is_crowded(selection.x, room_em):
+        return 1, 1
+    return sharing((1, len(selection.x.values)), (_HEIGHTS_EM[-1], room_em))
 
 
 def _draw_strip(axes: Axes, selection: Selection, facet: Facet, room_em: float) -> None:
@@ -165,40 +185,8 @@ def _draw_strip(axes: Axes, selection: Selection, facet: Facet, room_em: float) 
     binding[skipped] = ""
     for name, (face, hatch) in BINDING_LOOK.items():
         cells.fill_cells(axes, selection, binding == name, face, hatch)
-        cells.name_region(
-            axes, selection, binding == name, BINDING_WORDS[name], (room_em - 5, _HEIGHTS_EM[1])
-        )
+        cells.name_region(axes, selection, binding == name, BINDING_WORDS[name], (room_em, _HEIGHTS_EM[1]))
     cells.fill_cells(axes, selection, skipped, style.SKIPPED_FACE, style.SKIPPED_HATCH)
-
-
-def _with_error_bars(
-    axes: Axes,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    size: Size,
-    *,
-    joined: bool,
-) -> None:
-    axes.errorbar(
-        x,
-        y,
-        yerr=np.abs(np.vstack((y - low, high - y))),
-        color=_SIMULATED,
-        marker="o",
-        linestyle="-" if joined else "",
-        elinewidth=0.9 * size.scale,
-        capsize=1.6 * size.scale,
-        capthick=0.9 * size.scale,
-        zorder=3,
-    )
-
-
-def _alone(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which values have no neighbour that a line could join them to."""
-    there = np.concatenate(([False], np.isfinite(values), [False]))
-    return np.asarray(there[1:-1] & ~there[:-2] & ~there[2:])
 
 
 def _along(selection: Selection, facet: Facet, column: str) -> NDArray[np.float64]:
@@ -206,17 +194,18 @@ def _along(selection: Selection, facet: Facet, column: str) -> NDArray[np.float6
     return np.asarray(selection.grid(column, facet)[0])
 
 
-def _key(selection: Selection, size: Size) -> list[tuple[Artist, str]]:
+def _key(selection: Selection, room_em: float, size: Size) -> Key:
     from matplotlib.lines import Line2D
 
-    key: list[tuple[Artist, str]] = [
-        (Line2D([], [], color=_SIMULATED, marker="o"), "simulated, 95% interval"),
+    key: Key = [
+        (interval_sign(crowded=is_crowded(selection.x, room_em)), "simulated, 95% interval"),
         *(
             (Line2D([], [], color=colour, linestyle=dashes), words)
             for column, words, colour, dashes in _THEORIES
             if np.isfinite(selection.numbers(column, selection.rows)).any()
         ),
     ]
+    key.extend(marks_key(selection, _steps(selection, room_em), size))
     held = {str(kind) for facet in selection.facets for kind in selection.words("binding", facet).ravel()}
     key.extend(
         (cells.swatch(face, hatch, size), f"limited by {BINDING_WORDS[name]}")

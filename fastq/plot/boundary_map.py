@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from fastq.plot import cells, style
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
-from fastq.plot.labels import BINDING_WORDS, STATUS_WORDS, tick_label
+from fastq.plot.labels import BINDING_WORDS, tick_label
+from fastq.plot.status_marks import draw_marks, marks_key, sharing
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastq.plot.selection import Facet, Selection
+    from fastq.plot.status_marks import Steps
     from fastq.plot.style import Size
 
     Key = list[tuple[Artist, str]]
@@ -29,15 +31,11 @@ if TYPE_CHECKING:
 BINDING_LOOK = {"kv": ("#D3E9F8", ""), "seqs": ("#F3BE55", "...."), "tokens": ("#2B9C7C", "\\\\\\\\")}
 """Face colour and hatching of each binding constraint: three lightnesses, told apart in grey too."""
 
-STATUS_MARKS = {"short": "^", "capped": "o", "nonergodic": "X"}
-"""Marker of each status that calls for care."""
-
 _PANEL_HEIGHT_EM = 17.0
 _KEY_HEIGHT_EM = 4.8
-_KEY_COLUMNS = 4
+_KEY_COLUMNS = 3
 _LINE_EM = 1.6
 _LOG_RATE_SPAN = 8.0
-_MANY_MARKED = 0.1
 _MOST_BANDS = 12
 _MOST_BAND_TICKS = 6
 
@@ -126,29 +124,11 @@ class _Rate:
             theory = self.selection.grid("theory_rate_rps", facet)
             cells.draw_dashed_curves(axes, self.selection, theory, self.levels, size)
             cells.draw_curves(axes, self.selection, rate, self.levels, size)
-        else:
+        elif cells.values_fit(self.selection):
             cells.write_values(axes, self.selection, rate, "#.3g", size)
-        look = self._marks(facet, size)
-        for status, marker in STATUS_MARKS.items():
-            y, x = np.nonzero(self.selection.words("status", facet) == status)
-            axes.scatter(
-                self.selection.x.positions[x],
-                self.selection.y.positions[y],
-                marker=marker,
-                **look,
-            )
-
-    def _marks(self, facet: Facet, size: Size) -> dict[str, Any]:
-        """Return how points that call for care are marked: faintly where they are many."""
-        marked = np.isin(self.selection.words("status", facet), list(STATUS_MARKS)).mean()
-        if marked > _MANY_MARKED:
-            return {"s": (1.3 * size.scale) ** 2, "color": "black", "alpha": 0.6, "linewidth": 0}
-        return {
-            "s": (2.6 * size.scale) ** 2,
-            "facecolor": "white",
-            "edgecolor": "black",
-            "linewidth": 0.5 * size.scale,
-        }
+        x, y = cells.places_of_marks(self.selection)
+        status = self.selection.words("status", facet)
+        draw_marks(axes, status, x, y, _steps(self.selection, size), size)
 
     def explain(self, axes: Axes, size: Size) -> None:
         _colour_bar(axes, self.look, "requests/s", size)
@@ -174,7 +154,7 @@ class _Ratio:
     def draw(self, axes: Axes, facet: Facet, size: Size) -> None:
         ratio = self.selection.grid("service_rate_rps", facet) / self.selection.grid("theory_rate_rps", facet)
         cells.colour_cells(axes, self.selection, ratio, self.look)
-        if not cells.curves_fit(self.selection):
+        if cells.values_fit(self.selection):
             cells.write_values(axes, self.selection, ratio, ".3f", size)
 
     def explain(self, axes: Axes, size: Size) -> None:
@@ -255,6 +235,15 @@ def _skipped(selection: Selection, facet: Facet) -> NDArray[np.bool_]:
     return np.asarray(selection.words("status", facet) == "skipped")
 
 
+def _steps(selection: Selection, size: Size) -> Steps:
+    """Return how many cells share a mark: each has its own where each has its value written into it."""
+    if cells.values_fit(selection):
+        return 1, 1
+    return sharing(
+        (len(selection.y.values), len(selection.x.values)), (_PANEL_HEIGHT_EM, _panel_width_em(size))
+    )
+
+
 def _panel_width_em(size: Size) -> float:
     return (size.width_em - 6) / 3 - 1
 
@@ -296,18 +285,11 @@ def _marks_key(selection: Selection, size: Size) -> Key:
     if cells.curves_fit(selection):
         key.append((Line2D([], [], color="black", linewidth=0.9 * size.scale), "equal rate, simulated"))
         key.append((cells.dashed_line(size), "equal rate, theory"))
-    status = _kinds(selection, "status")
-    if "skipped" in status:
+    if "skipped" in _kinds(selection, "status"):
         key.append((cells.swatch(style.SKIPPED_FACE, style.SKIPPED_HATCH, size), "a request can never fit"))
     if any(not selection.present(facet).all() for facet in selection.facets):
         key.append((cells.swatch("white", "", size), "not run yet"))
-    for name, marker in STATUS_MARKS.items():
-        if name in status:
-            mark = Line2D(
-                [], [], linestyle="", marker=marker, markerfacecolor="white", markeredgecolor="black"
-            )
-            mark.set_markeredgewidth(0.5 * size.scale)
-            key.append((mark, STATUS_WORDS[name]))
+    key.extend(marks_key(selection, _steps(selection, size), size))
     return key
 
 

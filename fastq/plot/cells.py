@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _FEWEST_FOR_CURVES = 4
 _MOST_WRITTEN = 8
+_BESIDE_VALUE = (0.9, 0.75)
+"""Where a mark stands in a cell that holds a value too: shares of its width and height."""
+
 _RASTER_CELLS = 4_000
 _SMALLEST_NAMED = 0.015
 _DASHES = (0, (3, 2))
@@ -53,6 +56,19 @@ def curves_fit(selection: Selection) -> bool:
     """Whether curves of equal value mean something: two numeric axes with enough values."""
     numeric = selection.x.numeric and selection.y.numeric
     return numeric and min(len(selection.x.values), len(selection.y.values)) >= _FEWEST_FOR_CURVES
+
+
+def values_fit(selection: Selection) -> bool:
+    """Whether, in place of curves, the value is written into each cell: they are few enough to hold it."""
+    few = len(selection.x.values) <= _MOST_WRITTEN and len(selection.y.values) <= 2 * _MOST_WRITTEN
+    return few and not curves_fit(selection)
+
+
+def places_of_marks(selection: Selection) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y of each cell's mark, shape (len(y), len(x)): the middle, or beside the value."""
+    across, up = _BESIDE_VALUE if values_fit(selection) else (0.5, 0.5)
+    x, y = np.meshgrid(selection.x.within_cells(across), selection.y.within_cells(up))
+    return x, y
 
 
 def draw_curves(
@@ -112,9 +128,7 @@ def dashed_line(size: Size) -> Line2D:
 def write_values(
     axes: Axes, selection: Selection, values: NDArray[np.float64], form: str, size: Size
 ) -> None:
-    """Write the value into each cell, in a format such as ``.3g``, where cells are few enough to hold it."""
-    if len(selection.x.values) > _MOST_WRITTEN or len(selection.y.values) > 2 * _MOST_WRITTEN:
-        return
+    """Write the value into each cell, in a format such as ``.3g``."""
     for row, column in np.argwhere(np.isfinite(values)):
         axes.text(
             middle(selection.x.edges, column, column, log=selection.x.kind == "log"),
