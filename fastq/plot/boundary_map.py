@@ -11,6 +11,7 @@ from fastq.plot import cells, style
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.labels import BINDING_WORDS, tick_label
+from fastq.plot.ratio_scale import ABOVE_HATCH, ratio_scale
 from fastq.plot.status_marks import draw_marks, marks_key, sharing
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _KEY_HEIGHT_EM = 4.8
 _KEY_COLUMNS = 3
 _LINE_EM = 1.6
 _LOG_RATE_SPAN = 8.0
-_MOST_BANDS = 12
 _MOST_BAND_TICKS = 6
 
 
@@ -140,26 +140,31 @@ class _Ratio:
     heading = "Simulated ÷ theory"
 
     def __init__(self, selection: Selection) -> None:
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import BoundaryNorm
-
         self.selection = selection
         rate, theory = (
             selection.numbers(f"{name}_rate_rps", selection.rows) for name in ("service", "theory")
         )
-        colours = style.colour_map("cividis")
-        self.bands = _ratio_bands(rate / theory)
-        self.look = ScalarMappable(BoundaryNorm(self.bands, colours.N), colours)
+        self.scale = ratio_scale(rate / theory)
+        self.look = self.scale.look()
 
     def draw(self, axes: Axes, facet: Facet, size: Size) -> None:
         ratio = self.selection.grid("service_rate_rps", facet) / self.selection.grid("theory_rate_rps", facet)
         cells.colour_cells(axes, self.selection, ratio, self.look)
+        cells.fill_cells(axes, self.selection, ratio >= self.scale.above_one, "none", ABOVE_HATCH)
         if cells.values_fit(self.selection):
             cells.write_values(axes, self.selection, ratio, ".3f", size)
 
     def explain(self, axes: Axes, size: Size) -> None:
-        bar = _colour_bar(axes, self.look, "1 = the closed form", size)
-        bar.set_ticks(self.bands[:: -math.ceil(len(self.bands) / _MOST_BAND_TICKS)])
+        bar = _colour_bar(axes, self.look, "1 = the closed form; hatched above", size)
+        bar.set_ticks(self.scale.ticks(_MOST_BAND_TICKS))
+        bar.ax.axvspan(
+            self.scale.above_one,
+            self.scale.bounds[-1],
+            facecolor="none",
+            edgecolor=style.INK,
+            linewidth=0,
+            hatch=ABOVE_HATCH,
+        )
 
 
 class _Binding:
@@ -207,20 +212,6 @@ def _rate_scale(values: NDArray[np.float64]) -> tuple[Normalize, list[float]]:
     digits = (1, 2, 5) if high / low < 500 else (1,)
     levels = [digit * 10.0**decade for decade in decades for digit in digits]
     return LogNorm(low, high), [level for level in levels if low < level < high]
-
-
-def _ratio_bands(ratio: NDArray[np.float64]) -> list[float]:
-    """Return bounds of 4 to 12 bands of equal width, a round number of percent, one bound at 1."""
-    finite = ratio[np.isfinite(ratio)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 1.0)
-    low, high = min(low, 1.0), max(high, 1.0)
-    for percent in (1, 2, 5, 10, 20, 50, 100, 200, 500):
-        below = math.ceil((1 - low) * 100 / percent - 1e-9)
-        above = math.ceil((high - 1) * 100 / percent - 0.25)
-        if below + above <= _MOST_BANDS:
-            below = max(below, 4 - above)
-            return [round(1 + percent * step / 100, 2) for step in range(-below, above + 1)]
-    return [0.0, 1.0, high]
 
 
 def _kinds(selection: Selection, column: str) -> set[str]:

@@ -91,7 +91,7 @@ def pen(size: Size) -> Iterator[None]:
 
 
 def colour_map(name: str) -> Colormap:
-    """Return viridis or cividis without its darkest part, so that black lines show everywhere on it."""
+    """Return a colour map such as viridis without its darkest part, so that black lines show everywhere on it."""
     import matplotlib as mpl
     import numpy as np
     from matplotlib.colors import ListedColormap
