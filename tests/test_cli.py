@@ -212,8 +212,19 @@ def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) 
         rows.column_names
     )
     assert {"start_s", "waiting", "running", "kv_tokens"} <= set(pq.read_schema(numbers).names)
-    assert fastq("simulate", spec, "--rate", 2, "--rate", 50, "--timeline", picture).returncode == 0
+    assert fastq("simulate", spec, "--rate", 1, "--rate", 50, "--timeline", picture).returncode == 0
+    assert "Waiting" in picture.read_text()
     assert "50 requests/s" in picture.read_text()
+    assert "1 requests/s" not in picture.read_text()
+
+
+def test_a_timeline_without_rates_names_preempted_requests(spec: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "line.svg"
+    words = ("--set", 'run.measure=["boundary"]', "--timeline", picture)
+    assert fastq("simulate", spec, *words).returncode == 0
+    assert "always a backlog" in picture.read_text()
+    assert "Preempted" in picture.read_text()
+    assert "Waiting" not in picture.read_text()
 
 
 def test_simulate_refuses_file_names_before_it_runs(spec: Path) -> None:

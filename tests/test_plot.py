@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from matplotlib.artist import getp
+from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 from fastq.errors import SpecError
@@ -21,7 +22,8 @@ from fastq.plot.axis import plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
 from fastq.plot.facet_title import title_lines
-from fastq.plot.labels import STATUS_WORDS
+from fastq.plot.labels import STATUS_WORDS, rate_label
+from fastq.plot.ratio_scale import ABOVE_HATCH, ratio_scale
 from fastq.plot.selection import Selection, select
 from fastq.plot.status_marks import STATUS_MARKS, thinned
 from fastq.plot.timeline import Curve, draw_timeline, in_bins
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -295,6 +296,44 @@ def test_marks_stand_beside_values() -> None:
     assert not any(box.contains(*place) for box in boxes for place in places)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "percent", "ends"),
+    [
+        (0.905, 1.004, 1, (0.905, 1.015)),
+        (0.87, 1.02, 2, (0.87, 1.03)),
+        (0.5, 0.99, 5, (0.475, 1.075)),
+        (0.999, 1.001, 1, (0.985, 1.015)),
+        (0.2, 3.3, 50, (0.25 - 0.5, 3.25 + 0.5)),
+    ],
+)
+def test_ratios_have_bands_around_1(low: float, high: float, percent: int, ends: tuple[float, float]) -> None:
+    scale = ratio_scale(np.array([low, np.nan, high]))
+    assert scale.percent == percent
+    assert (scale.bounds[0], scale.bounds[-1]) == ends
+    assert 1.0 in scale.centres
+    assert 1.0 in scale.ticks(6)
+    assert len(scale.ticks(6)) <= 6
+    look = scale.look()
+    red, _, blue, _ = look.to_rgba(1 + 0.8 * percent / 100)
+    assert red > blue
+    red, _, blue, _ = look.to_rgba(1 - 0.8 * percent / 100)
+    assert red < blue
+    lightness = [sum(look.to_rgba(1 + step * percent / 100)[:3]) for step in range(-scale.below, 1)]
+    assert lightness == sorted(lightness)
+
+
+def test_the_ratio_panel_shows_1_and_hatches_what_is_above() -> None:
+    ratio = np.full((5, 6), 0.9)
+    ratio[2, 3] = 1.04
+    figure = draw_boundary_map(over_two_axes(ratio), title="t", note="n", size=SIZE)
+    panel = next(axes for axes in figure.axes if axes.get_title(loc="left") == "Simulated ÷ theory")
+    (hatched,) = (each for each in panel.collections if each.get_hatch() == ABOVE_HATCH)
+    assert len(hatched.get_paths()) == 1
+    bar = next(axes for axes in figure.findobj(Axes) if "closed form" in axes.get_xlabel())
+    assert 1.0 in bar.get_xticks()
+    assert any(patch.get_hatch() == ABOVE_HATCH for patch in bar.patches)
+
+
 def test_pictures_leave_no_settings_behind(points: pa.Table) -> None:
     import matplotlib as mpl
 
@@ -362,7 +401,13 @@ def iterations(rate_rps: float) -> dict[str, np.ndarray]:
 def test_timeline_has_a_curve_a_rate_and_enlarges_short_queues(tmp_path: Path) -> None:
     curves = [Curve(f"{rate} requests/s", iterations(rate)) for rate in (1, 5, 50)]
     figure = draw_timeline(
-        curves, kv_capacity_tokens=131_000, max_num_seqs=100, title="t", note="n", size=SIZE
+        curves,
+        kv_capacity_tokens=131_000,
+        max_num_seqs=100,
+        backlogged=False,
+        title="t",
+        note="n",
+        size=SIZE,
     )
     text = svg(figure, tmp_path / "timeline.svg")
     for words in (
@@ -374,6 +419,29 @@ def test_timeline_has_a_curve_a_rate_and_enlarges_short_queues(tmp_path: Path) -
         "Time (s)",
     ):
         assert words in text, words
+
+
+def test_under_a_backlog_what_waits_is_named_preempted(tmp_path: Path) -> None:
+    figure = draw_timeline(
+        [Curve("always a backlog", iterations(4))],
+        kv_capacity_tokens=131_000,
+        max_num_seqs=None,
+        backlogged=True,
+        title="t",
+        note="n",
+        size=SIZE,
+    )
+    text = svg(figure, tmp_path / "timeline.svg")
+    assert "waiting to resume" in text
+    assert "Waiting" not in text
+
+
+@pytest.mark.parametrize(
+    ("rate_rps", "words"),
+    [(1.0, "1 request/s"), (2.5, "2.5 requests/s"), (0.5, "0.5 requests/s"), (20.0, "20 requests/s")],
+)
+def test_one_request_is_not_plural(rate_rps: float, words: str) -> None:
+    assert rate_label(rate_rps) == words
 
 
 def test_bins_hold_means_and_extremes() -> None:

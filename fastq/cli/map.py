@@ -28,7 +28,8 @@ _COLUMNS = (
 _EPILOG = """\
 The picture has three panels: the simulated boundary (requests/s) with curves of equal rate, those of theory
 dashed; simulated over theory; and what limits it: KV memory, the sequence limit or the token budget. With --x
-alone it has lines with error bars instead. Other axes become rows of panels, or are held by --where.
+alone it has lines instead, with error bars or, where points are many, a band. Other axes become rows of panels,
+or are held by --where.
 
 examples:
   fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png

@@ -96,16 +96,14 @@ def write_timeline(
     if path.suffix.lower() == _PARQUET:
         _write_parquet([(each.arrival_rate_rps, each.recording.iterations) for each in recorded], path)
         return
-    from fastq.cli.text_table import number
     from fastq.plot import style
+    from fastq.plot.labels import rate_label
     from fastq.plot.timeline import Curve, draw_timeline
 
     point = spec.point(int(result.point["point"]))
     curves = [
         Curve(
-            "always a backlog"
-            if each.arrival_rate_rps is None
-            else f"{number(each.arrival_rate_rps)} requests/s",
+            "always a backlog" if each.arrival_rate_rps is None else rate_label(each.arrival_rate_rps),
             each.recording.iterations,
         )
         for each in recorded
@@ -115,6 +113,7 @@ def write_timeline(
         curves,
         kv_capacity_tokens=point.replica.kv_capacity_tokens,
         max_num_seqs=point.replica.max_num_seqs,
+        backlogged=any(each.arrival_rate_rps is None for each in recorded),
         title=spec.title or spec.source,
         note=_note(spec, point, result.point),
         size=size,

@@ -59,6 +59,12 @@ def facet_label(key: str, value: Scalar) -> str:
     )
 
 
+def rate_label(rate_rps: float) -> str:
+    """Return an arrival rate in words, as '2.5 requests/s'."""
+    shown = value_label(rate_rps)
+    return f"{shown} request/s" if shown == "1" else f"{shown} requests/s"
+
+
 def value_label(value: Scalar) -> str:
     """Return a value in at most a few digits; null is 'unlimited'."""
     if value is None:

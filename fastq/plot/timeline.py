@@ -55,6 +55,7 @@ def draw_timeline(
     *,
     kv_capacity_tokens: int,
     max_num_seqs: int | None,
+    backlogged: bool,
     title: str,
     note: str,
     size: Size,
@@ -69,6 +70,8 @@ def draw_timeline(
         KV cache capacity, tokens; a line in the panel of memory.
     max_num_seqs
         Largest number of running requests; a line where it comes into view.
+    backlogged
+        Whether the runs were under an infinite backlog: what they count as waiting are then preempted requests.
     title
         Title of the picture.
     note
@@ -95,9 +98,10 @@ def draw_timeline(
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.35 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, height), layout=engine)
         panels = figure.subplots(count, 1, sharex=True)
-        _draw(panels[0], waiting, "Waiting\n(requests)", size)
+        who = "Preempted,\nwaiting to resume" if backlogged else "Waiting"
+        _draw(panels[0], waiting, f"{who}\n(requests)", size)
         if zoom is not None:
-            _draw(panels[1], waiting, "Waiting, enlarged\n(requests)", size, top=zoom)
+            _draw(panels[1], waiting, f"{who}, enlarged\n(requests)", size, top=zoom)
         running = [_Binned(curve, "running", horizon_s) for curve in curves]
         if max_num_seqs is not None and max(each.largest_mean for each in running) > 0.7 * max_num_seqs:
             _limit(panels[-2], max_num_seqs, "sequence limit", size)
