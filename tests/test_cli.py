@@ -106,6 +106,21 @@ def test_unknown_command_exits_2_and_guesses() -> None:
     assert done.stdout == ""
 
 
+def test_unknown_option_shows_the_usage_of_its_command(
+    spec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["simulate", str(spec), "--trajectory", "rows.parquet"])
+    assert stopped.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: fastq simulate ")
+    assert "--trajectory rows.parquet; did you mean --trajectories?" in shown
+    assert "Try 'fastq simulate --help'." in shown
+    with pytest.raises(SystemExit):
+        main(["--quite", "theory", str(spec)])
+    assert capsys.readouterr().err.startswith("usage: fastq [")
+
+
 def test_help_spec_lists_keys() -> None:
     from fastq.model.run import RUN_KEYS
     from fastq.model.settings import SETTINGS

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastq.cli import completion, info, manual, map, simulate, status, sweep, theory, workload
 from fastq.cli.exit_status import ExitStatus
@@ -78,7 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True, parser_class=_CommandParser
+    )
     for command in _COMMANDS:
         command.add_parser(commands)
     return parser
@@ -99,6 +101,23 @@ class _Parser(argparse.ArgumentParser):
             close = get_close_matches(str(value), choices, n=1)
             guess = f"; did you mean {close[0]!r}?" if close else ""
             raise argparse.ArgumentError(action, f"no {value!r} (choose from {', '.join(choices)}){guess}")
+
+
+class _CommandParser(_Parser):
+    """The parser of one command: it refuses what it doesn't know itself, so that its own usage is shown."""
+
+    def parse_known_args(self, *args: Any, **options: Any) -> tuple[Any, list[str]]:
+        found, unknown = super().parse_known_args(*args, **options)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._guess(unknown[0])}")
+        return found, unknown
+
+    def _guess(self, word: str) -> str:
+        from difflib import get_close_matches
+
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        close = get_close_matches(word.partition("=")[0], flags, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
 
 
 class _Version(argparse.Action):
