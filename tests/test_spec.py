@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fastq.errors import SpecError
 from fastq.model.catalogue import grid_names, load_replica, load_workload, replica_names, workload_names
 from fastq.model.concurrency import most_at_once
+from fastq.model.document import settable_keys
 from fastq.model.duration import read_duration_ps
 from fastq.model.iteration_time import Plane
 from fastq.model.load import load_spec, parse_spec
@@ -610,7 +611,21 @@ def test_an_override_reaches_into_cases():
         ("replica.max_num_seqs", "1\nx = 2", "whole number"),
         ("run.seed", "x", "with --set run.seed"),
         ("", "1", "unknown key"),
-        ("grid.run.seed", "[1]", "unknown key"),
+        (
+            "grid.run.seed",
+            "[1, 2]",
+            "run.seed can't be an axis: it holds for the whole sweep; set it as run.seed",
+        ),
+        ("grid.run.sed", "[1, 2]", "can't be an axis"),
+        ("grid.title", "['a']", "can't be an axis"),
+        (
+            "grid.arrivals.rate_rps",
+            "[1, 2]",
+            "second dimension; set arrivals.rate_rps = [...] or arrivals.load",
+        ),
+        ("grid.arrivals.load", "[1]", "keys that can be axes: workload.prompt_tokens, "),
+        ("grid.replica.max_num_seq", "[1]", "did you mean replica.max_num_seqs"),
+        ("grid.seed", "[1]", "keys here: workload.prompt_tokens, "),
         ("cases", "[]", "unknown key"),
     ],
 )
@@ -618,6 +633,15 @@ def test_bad_overrides(name, value, shown):
     error = error_of(overrides=[(name, value)])
     assert shown in str(error)
     assert "--set" in error.source
+    assert not name.startswith("grid.") or error.key == name
+
+
+def test_settable_keys_are_known():
+    for key in settable_keys():
+        assert "unknown key" not in str(error_of(overrides=[(key, "[]")])), key
+    assert {"title", "replica.block_size", "run.seed", "arrivals.load", "grid.replica.block_size"} <= set(
+        settable_keys()
+    )
 
 
 # Files

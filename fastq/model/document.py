@@ -14,10 +14,17 @@ from fastq.model.run import RUN_KEYS
 from fastq.model.settings import SECTIONS, SETTINGS, Value, check_rivals, flat_keys, unknown_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 TABLES = ("title", *SECTIONS, "arrivals", "run", "grid", "cases")
 OVERRIDE = "--set"
+
+_OUTSIDE_GRID = (
+    "title",
+    *SETTINGS,
+    *(f"run.{leaf}" for leaf in RUN_KEYS),
+    *(f"arrivals.{leaf}" for leaf in ARRIVAL_KEYS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,8 @@ def take_apart(document: Mapping[str, object], place: Place) -> Document:
     grid = read_table(
         table.get("grid", {}), place.at("grid"), "must be a table of axes: dotted keys and their values"
     )
-    _refuse_what_is_no_axis(grid, place.at("grid"))
+    for name, value in grid.items():
+        _refuse_what_is_no_axis(name, value, place.at(f"grid.{name}"))
     return Document(
         place=place,
         title=table.get("title", ""),
@@ -94,20 +102,23 @@ def take_apart(document: Mapping[str, object], place: Place) -> Document:
     )
 
 
-def _refuse_what_is_no_axis(grid: Mapping[str, object], place: Place) -> None:
-    for name, value in grid.items():
-        section, _, leaf = name.partition(".")
-        if section == "arrivals":
-            raise place.below(f".{name}").error(
-                "arrival rates and loads never multiply the points of a grid: they are a second "
-                "dimension. Give them as a list in [arrivals], rate_rps = [...] or load = [...]",
-                value,
-            )
-        if section in TABLES and section not in SECTIONS:
-            what = f"{section}.{leaf}" if leaf else section
-            raise place.below(f".{name}").error(
-                f"{what} holds for the whole grid and can't be an axis; give it in its own table", value
-            )
+def settable_keys() -> list[str]:
+    """List every key that ``--set`` takes, those of axes last."""
+    return [*_OUTSIDE_GRID, *(f"grid.{key}" for key in SETTINGS)]
+
+
+def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
+    section = key.partition(".")[0]
+    if section == "arrivals":
+        why = (
+            "rates and loads can't be an axis: they never multiply the points of a grid, they are a second "
+            "dimension; set arrivals.rate_rps = [...] or arrivals.load = [...]"
+        )
+    elif section in ("run", "title"):
+        why = f"{key} can't be an axis: it holds for the whole sweep; set it as {key}, outside the grid"
+    else:
+        return
+    raise place.error(f"{why} (keys that can be axes: {', '.join(SETTINGS)})", value)
 
 
 def override(document: Document, name: str, text: str) -> None:
@@ -125,10 +136,11 @@ def override(document: Document, name: str, text: str) -> None:
             document.arrivals.pop(rival, None)
         document.arrivals[leaf] = value
     elif section == "grid":
-        axis, values = _nested(leaf, value, place)
+        _refuse_what_is_no_axis(leaf, value, place)
+        axis, values = _nested(leaf, value, replace(place, key="grid"), SETTINGS)
         document.grid[axis] = Written(values, place)
     else:
-        _override_setting(document, *_nested(key, value, place), place)
+        _override_setting(document, *_nested(key, value, replace(place, key=""), _OUTSIDE_GRID), place)
     document.overridden.add(key)
 
 
@@ -141,17 +153,12 @@ def _parsed(text: str) -> object:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _nested(key: str, value: object, place: Place) -> tuple[str, object]:
-    """Split a key that reaches into a value, as workload.prompt_tokens.uniform does."""
+def _nested(key: str, value: object, table: Place, known: Iterable[str]) -> tuple[str, object]:
+    """Split a key of a table that reaches into a value, as workload.prompt_tokens.uniform does."""
     parts = key.split(".")
     setting = ".".join(parts[:2])
     if setting not in SETTINGS:
-        known = [
-            *SETTINGS,
-            *(f"run.{leaf}" for leaf in RUN_KEYS),
-            *(f"arrivals.{leaf}" for leaf in ARRIVAL_KEYS),
-        ]
-        raise unknown_key(key or "''", value, replace(place, key=""), known)
+        raise unknown_key(key or "''", value, table, list(known))
     for part in reversed(parts[2:]):
         value = {part: value}
     return setting, value
