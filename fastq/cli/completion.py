@@ -17,6 +17,9 @@ to install:
 _FILES = frozenset({"FILE", "FILE.parquet", "TRACE", "DIR", "SPEC"})
 """Placeholders that stand for a file or a directory."""
 
+_BASH_GOES_ON = "compopt -o nospace +o filenames 2>/dev/null"
+"""No space follows, and the "=" is not escaped as in the name of a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
@@ -27,7 +30,7 @@ class Argument:
     flags
         ``--x`` and ``-x``; empty for a positional argument.
     words
-        What it may be; empty where that is open.
+        What it may be, or how it may begin, up to a "="; empty where that is open.
     takes_file
         Whether a file or a directory is expected.
     takes_value
@@ -41,6 +44,11 @@ class Argument:
     takes_file: bool
     takes_value: bool
     text: str
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more follows a word, with no space between."""
+        return any(word.endswith("=") for word in self.words)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,26 +75,27 @@ def run(args: argparse.Namespace) -> int:
 def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, list[Argument]]]:
     """Return help and arguments of each command."""
     from fastq.model.catalogue import grid_names
+    from fastq.model.document import settable_keys
 
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     texts = {choice.dest: choice.help or "" for choice in commands._choices_actions}
-    grids = tuple(grid_names())
+    words = {
+        "SPEC": tuple(grid_names()),
+        "TOPIC": (*texts, "spec"),
+        "KEY=VALUE": tuple(f"{key}=" for key in settable_keys()),
+    }
     return {
-        name: (texts.get(name, ""), [_argument(action, grids, tuple(texts)) for action in command._actions])
+        name: (texts.get(name, ""), [_argument(action, words) for action in command._actions])
         for name, command in commands.choices.items()
     }
 
 
-def _argument(action: argparse.Action, grids: tuple[str, ...], commands: tuple[str, ...]) -> Argument:
+def _argument(action: argparse.Action, words: dict[str, tuple[str, ...]]) -> Argument:
+    """Describe one argument; ``words`` says what a placeholder may be."""
     place = action.metavar if isinstance(action.metavar, str) else ""
-    words = tuple(map(str, action.choices or ()))
-    if place == "SPEC":
-        words = grids
-    elif place == "TOPIC":
-        words = (*commands, "spec")
     return Argument(
         flags=tuple(action.option_strings),
-        words=words,
+        words=words.get(place, tuple(map(str, action.choices or ()))),
         takes_file=place in _FILES,
         takes_value=action.nargs != 0,
         text=(action.help or "").replace("%(default)s", str(action.default)).partition(";")[0],
@@ -134,7 +143,8 @@ def _bash_reply(argument: Argument) -> str:
         parts.append('compgen -f -- "$current"')
     if argument.words:
         parts.append(f'compgen -W "{" ".join(argument.words)}" -- "$current"')
-    return f"COMPREPLY+=($({'; '.join(parts)}))" if parts else ":"
+    reply = f"COMPREPLY+=($({'; '.join(parts)}))" if parts else ":"
+    return f"{reply}; {_BASH_GOES_ON}" if argument.goes_on else reply
 
 
 def _zsh(commands: dict[str, tuple[str, list[Argument]]]) -> str:
@@ -168,7 +178,8 @@ _fastq "$@"
 
 
 def _zsh_specs(argument: Argument) -> list[str]:
-    action = f"({' '.join(argument.words)})" if argument.words else ""
+    words = " ".join(argument.words)
+    action = f'{{compadd -S "" -- {words}}}' if argument.goes_on else f"({words})" if words else ""
     if argument.takes_file:
         action = f"{{_alternative 'words:name:{action}' 'files:file:_files'}}" if action else "_files"
         action = action.replace("'", '"')
