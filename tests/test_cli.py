@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fastq.cli.main import main
+from fastq.engine.sweep import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -268,9 +269,12 @@ def test_sweep_summarises_and_names_the_next_command(
 def test_sweep_again_runs_nothing_and_json_says_so(
     spec: Path, swept: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
+    done = fastq("sweep", spec, "--out", swept[0], "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = fastq("sweep", spec, "--out", swept[0], "--json", "--quiet")
-    assert (done.returncode, done.stdout) == (0, "")
-    summary = json.loads(fastq("sweep", spec, "--out", swept[0], "--json").stdout)
+    assert done.stderr == ""
+    summary = json.loads(done.stdout)
+    assert fastq("sweep", spec, "--out", swept[0], "--json").stdout.startswith('{"out": ')
     assert summary["points_run"] == 0
     assert summary["complete"] is True
     assert sum(summary["binding"].values()) == 12
@@ -307,6 +311,30 @@ def test_a_shard_without_blocks_says_so(spec: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "This shard has no blocks" in done.stdout
     assert "Next:" not in done.stdout
+
+
+def test_a_shard_names_the_others_before_the_map(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sweep.__kwdefaults__, "block_points", 4)
+    out = str(tmp_path / "out")
+    words = ["sweep", str(spec), "--out", out, "--threads", "1", "--workers", "1"]
+    assert main([*words, "--shard", "1/3"]) == 0
+    shown = capsys.readouterr().out
+    assert "Still missing: the blocks of --shard 0/3, 2/3." in shown
+    assert f"'fastq status {out}'" in shown
+    assert "fastq map" not in shown
+    assert main(["status", out, "--shards", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "missing by shard  0/3 (1), 2/3 (1)" in shown
+    assert "recorded nowhere" in shown
+    assert main(["status", out, "--shards", "3", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["missing_by_shard"] == {"0/3": 1, "2/3": 1}
+    for shard in ("0/3", "2/3"):
+        assert main([*words, "--shard", shard]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("Still missing") == 1
+    assert shown.count("Next: fastq map") == 1
 
 
 def test_out_of_memory_is_one_line(

@@ -199,6 +199,9 @@ def test_status_tells_what_is_missing(tmp_path):
     assert found.missing == ((1, 1), (3, 3), (5, 7))
     assert not found.complete
     assert found.points_per_s > 0
+    assert found.remaining_s == pytest.approx(36 / found.points_per_s)
+    assert found.missing_by_shard(2) == {"0/2": 1, "1/2": 4}
+    assert found.missing_by_shard(8) == {"1/8": 1, "3/8": 1, "5/8": 1, "6/8": 1, "7/8": 1}
     assert found.size_bytes == sum(
         (tmp_path / block_file(table, block)).stat().st_size
         for table in ("points", "replications")
@@ -206,6 +209,7 @@ def test_status_tells_what_is_missing(tmp_path):
     )
     run(tmp_path)
     assert status(tmp_path).complete
+    assert status(tmp_path).missing_by_shard(2) == {}
 
 
 def test_status_of_one_block_has_no_rate(tmp_path):

@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--dry-run", action="store_true", help="print points, estimated seconds and bytes; write nothing"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
-    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no readable summary")
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _estimate(spec, options, as_json=args.json)
     summary = _run_sweep(spec, args, options)
-    if not args.quiet:
+    if args.json or not args.quiet:
         from fastq.cli.sweep_figures import sweep_figures
 
         figures = sweep_figures(args.out, args.shard)
@@ -205,11 +205,24 @@ def _report(spec: Spec, summary: SweepSummary, figures: dict[str, Any], args: ar
     text = f"{spec.title or spec.source}\n" + render(rows, left=(0, 1))
     if small := points_table(spec, args.out):
         text += "\n" + small
-    if not summary.complete:
-        text += f"\nSome blocks are still missing; 'fastq status {shlex.quote(args.out)}' lists them.\n"
     if summary.nothing_feasible:
-        return text + f"\nNothing was feasible. The first point: {figures['first_skip_reason']}.\n"
-    return text + _next_command(spec, args.out)
+        text += f"\nNothing was feasible. The first point: {figures['first_skip_reason']}.\n"
+    if args.shard and not summary.complete:
+        return text + _other_shards(args.out, args.shard)
+    return text if summary.nothing_feasible else text + _next_command(spec, args.out)
+
+
+def _other_shards(out: str, shard: str) -> str:
+    """Say which shards have yet to finish, and how to watch them; drawing comes after them."""
+    from fastq.cli.text_table import listed
+    from fastq.engine.blocks import parse_shard
+    from fastq.engine.status import status
+
+    missing = listed(list(status(out).missing_by_shard(parse_shard(shard).count)))
+    return (
+        f"\nStill missing: the blocks of --shard {missing}.\n"
+        f"Next: run those where they are not running yet; 'fastq status {shlex.quote(out)}' says how far all are.\n"
+    )
 
 
 def _next_command(spec: Spec, out: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastq.model.point import Scalar
 
 _GAP = "  "
+_MOST_LISTED = 12
 
 
 def render(
@@ -47,6 +48,11 @@ def render(
 def indent(text: str) -> str:
     """Return the lines set in by two spaces."""
     return "".join(f"  {line}\n" for line in text.splitlines())
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words parted by commas, only the first of a long list."""
+    return ", ".join(words[:_MOST_LISTED]) + (", ..." if len(words) > _MOST_LISTED else "")
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,16 @@ class SweepStatus:
     def complete(self) -> bool:
         """Whether every block is finished."""
         return self.blocks_done == self.blocks
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Time that the rest takes at ``points_per_s``, seconds; ``None`` where that is not known."""
+        return None if self.points_per_s is None else (self.points - self.points_done) / self.points_per_s
+
+    def missing_by_shard(self, shards: int) -> dict[str, int]:
+        """Count the missing blocks of each shard ``I/shards``; shards that lack none are left out."""
+        counts = Counter(block % shards for first, last in self.missing for block in range(first, last + 1))
+        return {f"{index}/{shards}": counts[index] for index in sorted(counts)}
 
 
 def status(location: str | os.PathLike[str]) -> SweepStatus:
