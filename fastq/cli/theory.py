@@ -17,8 +17,25 @@ if TYPE_CHECKING:
 
 _MOST_SHOWN = 60
 _MOST_SUMMARISED = 100_000
+_REALISED = {"mean_prompt_tokens": 5, "mean_output_tokens": 5, "kv_area_tokens": 6}
+"""Means of the law as the simulation draws from it, with the digits that are shown."""
+_SUMMARISED = {
+    "tokens": (
+        ("mean prompt", "mean_prompt_tokens", 5),
+        ("mean output", "mean_output_tokens", 5),
+        ("E[g], KV area", "kv_area_tokens", 6),
+    ),
+    "requests/s": (
+        ("theory", "theory_rate_rps", 4),
+        ("guaranteed", "theory_stable_rps", 4),
+        ("memory only", "paper_rate_rps", 4),
+    ),
+}
 _EPILOG = """\
 columns of the table:
+  prompt      mean prompt of the accepted requests, tokens, over the table that a simulation draws from
+  output      mean output, likewise
+  E[g]        mean KV area: the KV tokens of a request, summed over its iterations
   theory      self-consistent service rate, requests/s: exact sums, blocks, the spec's token convention
   guaranteed  arrival rate below which the queue is proved stable; '-' where nothing is proved
   memory only memory / (iteration time x KV area), as in Nie, Si and Zhou (2026)
@@ -100,6 +117,9 @@ def _write_table(spec: Spec) -> int:
     header = [
         "point",
         *varied,
+        "prompt",
+        "output",
+        "E[g]",
         "theory/s",
         "guaranteed/s",
         "memory only/s",
@@ -112,6 +132,7 @@ def _write_table(spec: Spec) -> int:
         [
             str(row["point"]),
             *(scalar(row[key]) for key in varied),
+            *(number(row[name], digits) for name, digits in _REALISED.items()),
             *(number(row[f"{name}_rps"]) for name in ("theory_rate", "theory_stable", "paper_rate")),
             row["binding"] or "-",
             seconds(row["mean_iteration_s"]),
@@ -124,7 +145,7 @@ def _write_table(spec: Spec) -> int:
     left = [
         column for column in text_columns if any(isinstance(row[varied[column - 1]], str) for row in rows)
     ]
-    sys.stdout.write(render(cells, header=header, left=[*left, 4 + len(varied)]))
+    sys.stdout.write(render(cells, header=header, left=[*left, header.index("limit")]))
     for row in rows:
         if row["infeasible"] is not None:
             sys.stdout.write(f"point {row['point']} can't run: {row['infeasible']}\n")
@@ -142,16 +163,10 @@ def _write_summary(spec: Spec, name: str) -> int:
     how = "" if count == len(spec) else f"; {count:,} of them, evenly spaced, are summarised here"
     sys.stdout.write(f"{spec.title or spec.source}: {len(spec):,} points{how}\n")
     if rows:
-        header = ["requests/s", "smallest", "median", "largest", "points"]
-        table = [
-            _spread(name, rows, column)
-            for name, column in (
-                ("theory", "theory_rate_rps"),
-                ("guaranteed", "theory_stable_rps"),
-                ("memory only", "paper_rate_rps"),
-            )
-        ]
-        sys.stdout.write("\n" + indent(render(table, header=header)))
+        for unit, columns in _SUMMARISED.items():
+            header = [unit, "smallest", "median", "largest", "points"]
+            table = [_spread(name, rows, column, digits) for name, column, digits in columns]
+            sys.stdout.write("\n" + indent(render(table, header=header)))
         sys.stdout.write("\n" + indent(render(_counts(rows), header=["limit", "points", "share"])))
     first = next((row for row in every if row["infeasible"] is not None), None)
     if first is not None:
@@ -162,14 +177,14 @@ def _write_summary(spec: Spec, name: str) -> int:
     return _status(bool(rows))
 
 
-def _spread(name: str, rows: Sequence[dict[str, Any]], column: str) -> list[str]:
+def _spread(name: str, rows: Sequence[dict[str, Any]], column: str, digits: int) -> list[str]:
     from statistics import median
 
     from fastq.cli.text_table import number
 
     values = [row[column] for row in rows if row[column] is not None]
     shown = (min(values), median(values), max(values)) if values else (None, None, None)
-    return [name, *(number(value) for value in shown), f"{len(values):,}"]
+    return [name, *(number(value, digits) for value in shown), f"{len(values):,}"]
 
 
 def _counts(rows: Iterable[dict[str, Any]]) -> list[list[str]]:
