@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -180,9 +181,25 @@ def test_theory_rows_are_the_same_in_every_format(spec: Path) -> None:
     assert "unlimited" in table.stdout
 
 
+def test_theory_prints_the_realised_means(spec: Path) -> None:
+    """Scaled by 0.35 and rounded half up, the uniform law on 10, ..., 100 has no round mean."""
+    done = fastq("theory", spec, "--set", "workload.output_scale=0.35")
+    header, _, first, *_ = done.stdout.splitlines()
+    shown = dict(zip(header.split()[:6], first.split()[:6], strict=True))
+    mean_output = sum(math.floor(0.35 * tokens + 0.5) for tokens in range(10, 101)) / 91
+    assert (shown["prompt"], shown["output"]) == ("55", f"{mean_output:.3f}")
+    row = json.loads(
+        fastq("theory", spec, "--set", "workload.output_scale=0.35", "--json").stdout.splitlines()[0]
+    )
+    assert float(shown["E[g]"].replace(",", "")) == pytest.approx(row["kv_area_tokens"], rel=1e-5)
+
+
 def test_theory_of_a_wide_grid_is_a_summary() -> None:
     done = fastq("theory", "quickstart")
     assert done.returncode == 0
+    assert {"mean prompt", "mean output", "E[g], KV area"} <= {
+        line[2:17].strip() for line in done.stdout.splitlines()
+    }
     assert "fastq theory quickstart --csv" in done.stdout
     assert len(done.stdout.splitlines()) < 30
 
@@ -210,6 +227,23 @@ def test_simulate_json_with_rates(spec: Path) -> None:
     document = json.loads(done.stdout)
     assert [rate["verdict"] for rate in document["rates"]] == ["stable", "unstable"]
     assert document["point"]["service_rate_rps"] <= 1.05 * document["theory"]["theory_rate_rps"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("rate_rps", "[1, 2]"), ("load", "0.5")])
+def test_rates_that_nothing_runs_at_are_told(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str
+) -> None:
+    out = str(tmp_path / "out")
+    rates = ["--set", f"arrivals.{key}={value}"]
+    for words in (["simulate", str(spec)], ["sweep", str(spec), "--out", out, "--quiet", "--workers", "1"]):
+        assert main([*words, *rates]) == 0
+        note = capsys.readouterr().err
+        assert f"note: {spec}: arrivals.{key} is not used" in note
+        assert note.count("\n") == 1
+    remedy = note[note.index("run.measure=") : note.rindex("'")]
+    assert main(["simulate", str(spec), *rates, "--set", remedy]) == 0
+    assert main(["simulate", str(spec), *rates, "--rate", "1"]) == 0
+    assert "not used" not in capsys.readouterr().err
 
 
 def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) -> None:
@@ -322,7 +356,7 @@ def test_a_shard_names_the_others_before_the_map(
     assert main([*words, "--shard", "1/3"]) == 0
     shown = capsys.readouterr().out
     assert "Still missing: the blocks of --shard 0/3, 2/3." in shown
-    assert f"'fastq status {out}'" in shown
+    assert f"'fastq status {out} --shards 3'" in shown
     assert "fastq map" not in shown
     assert main(["status", out, "--shards", "3"]) == 0
     shown = capsys.readouterr().out

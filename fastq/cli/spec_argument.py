@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ def load(args: argparse.Namespace, more: Sequence[tuple[str, str]] = ()) -> Spec
 
     spec: Spec = load_spec(args.spec, [*args.set, *more])
     return spec
+
+
+def tell_unused_rates(spec: Spec) -> None:
+    """Say on standard error that rates or loads are given where nothing runs at them.
+
+    That is no error: a spec may hold both, so that ``--set`` alone turns the rates on.
+    """
+    key = "rate_rps" if spec.arrivals.rates_rps else "load" if spec.arrivals.loads else None
+    if key is not None and "rates" not in spec.run.measure:
+        measure = ", ".join(f'"{name}"' for name in (*spec.run.measure, "rates"))
+        sys.stderr.write(
+            f"fastq: note: {spec.source}: arrivals.{key} is not used, as run.measure does not hold "
+            f"\"rates\"; to measure at it, --set 'run.measure=[{measure}]'\n"
+        )
 
 
 def _override(text: str) -> tuple[str, str]:

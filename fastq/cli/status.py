@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from fastq.engine.status import SweepStatus
 
 _NOT_RECORDED = (
-    "Times are those of the files. Which machines ran it is recorded nowhere: a data set has the same\n"
-    "bytes whatever ran it."
+    "Times are those of the files. Which machines ran it is recorded nowhere: a data set has the same bytes "
+    "whatever ran it."
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
 from fastq.cli.points_table import points_table
-from fastq.cli.spec_argument import add_spec_argument, load
+from fastq.cli.spec_argument import add_spec_argument, load, tell_unused_rates
 
 if TYPE_CHECKING:
     from fastq.engine.estimate import SweepEstimate
@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run and (args.executor != "local" or args.address is not None):
         args.usage_error("--dry-run times points on this machine: leave out --executor and --address")
     spec = load(args)
+    tell_unused_rates(spec)
     options = {"backend": args.backend, "workers": args.workers, "threads": args.threads, "shard": args.shard}
     if args.dry_run:
         return _estimate(spec, options, as_json=args.json)
@@ -218,10 +219,12 @@ def _other_shards(out: str, shard: str) -> str:
     from fastq.engine.blocks import parse_shard
     from fastq.engine.status import status
 
-    missing = listed(list(status(out).missing_by_shard(parse_shard(shard).count)))
+    shards = parse_shard(shard).count
+    missing = listed(list(status(out).missing_by_shard(shards)))
+    watch = shlex.join(["fastq", "status", out, "--shards", str(shards)])
     return (
         f"\nStill missing: the blocks of --shard {missing}.\n"
-        f"Next: run those where they are not running yet; 'fastq status {shlex.quote(out)}' says how far all are.\n"
+        f"Next: run those that are not running yet; '{watch}' says how far all are.\n"
     )
 
 
