@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastq.errors import SpecError
+from fastq.store.schema import schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _PARQUET = ".parquet"
 _REPLICATION = 0
-_UNITS = {"_s": "s", "_tokens": "tokens", "_rps": "requests/s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +84,30 @@ def record_rates(spec: Spec, index: int) -> list[RecordedRate]:
     ]
 
 
-def write_requests(recorded: Sequence[RecordedRate], path: Path) -> None:
+def write_requests(recorded: Sequence[RecordedRate], path: Path, spec: Spec, index: int) -> None:
     """Write a row per finished request: when it came, how long it waited, when it finished."""
-    _write_parquet([(each.arrival_rate_rps, each.recording.requests) for each in recorded], path)
+    from fastq.store.recording_schema import REQUESTS
+
+    tables = [(each.arrival_rate_rps, each.recording.requests) for each in recorded]
+    _write_parquet(tables, path, schema_of(REQUESTS, _origin(spec, index)))
 
 
 def write_timeline(
     recorded: Sequence[RecordedRate], path: Path, spec: Spec, result: PointResult, size_name: str
 ) -> None:
     """Write the state of every iteration, as Parquet or as a picture by the ending."""
+    index = int(result.point["point"])
     if path.suffix.lower() == _PARQUET:
-        _write_parquet([(each.arrival_rate_rps, each.recording.iterations) for each in recorded], path)
+        from fastq.store.recording_schema import ITERATIONS
+
+        tables = [(each.arrival_rate_rps, each.recording.iterations) for each in recorded]
+        _write_parquet(tables, path, schema_of(ITERATIONS, _origin(spec, index)))
         return
     from fastq.plot import style
     from fastq.plot.labels import rate_label
     from fastq.plot.timeline import Curve, draw_timeline
 
-    point = spec.point(int(result.point["point"]))
+    point = spec.point(index)
     curves = [
         Curve(
             "always a backlog" if each.arrival_rate_rps is None else rate_label(each.arrival_rate_rps),
@@ -137,22 +144,31 @@ def _note(spec: Spec, point: Point, row: dict[str, Any]) -> str:
     return "\n".join(([f"{where[0].upper()}{where[1:]}."] if where else []) + lines)
 
 
-def _write_parquet(tables: Sequence[tuple[float | None, dict[str, Any]]], path: Path) -> None:
+def _write_parquet(
+    tables: Sequence[tuple[float | None, dict[str, Any]]], path: Path, schema: pa.Schema
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     parts = []
     for rate_rps, columns in tables:
         rows = len(next(iter(columns.values())))
-        rate = pa.array([rate_rps], pa.float64()).take(pa.array([0] * rows, pa.int64()))
-        parts.append(pa.table({"arrival_rate_rps": rate, **columns}))
-    table: pa.Table = pa.concat_tables(parts)
-    fields = [field.with_metadata({"unit": _unit(field.name)}) for field in table.schema]
-    pq.write_table(table.cast(pa.schema(fields)), path, compression="zstd")
+        every = {"arrival_rate_rps": [rate_rps] * rows, **columns}
+        arrays = [pa.array(every[field.name], field.type, from_pandas=True) for field in schema]
+        parts.append(pa.Table.from_arrays(arrays, schema=schema))
+    pq.write_table(pa.concat_tables(parts), path, compression="zstd")
 
 
-def _unit(name: str) -> str:
-    return next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
+def _origin(spec: Spec, index: int) -> dict[str | bytes, str | bytes]:
+    """Say what a file was made from, as the tables of a data set do, and which run of it this is."""
+    from fastq.model.version import RESULTS_VERSION
+
+    return {
+        "spec_hash": spec.hash,
+        "results_version": str(RESULTS_VERSION),
+        "point": str(index),
+        "replication": str(_REPLICATION),
+    }
 
 
 def _in_a_directory(path: str | None, option: str) -> Path | None:

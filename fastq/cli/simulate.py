@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if feasible and (timeline or trajectories):
         recordings = recording_files.record_rates(spec, args.point)
         if trajectories:
-            recording_files.write_requests(recordings, trajectories)
+            recording_files.write_requests(recordings, trajectories, spec, args.point)
             _wrote(trajectories)
         if timeline:
             recording_files.write_timeline(recordings, timeline, spec, result, args.size)

@@ -55,11 +55,10 @@ class Recording:
     Parameters
     ----------
     requests
-        A row per finished request, in order of arrival: request, arrival_s, prompt_tokens, output_tokens, wait_s,
-        ttft_s, tpot_s, e2e_s, finish_s, preemptions.
+        The columns of :data:`fastq.store.recording_schema.REQUESTS`, in order of arrival; NaN where one means
+        nothing.
     iterations
-        A row per iteration: start_s, duration_s, prefill_tokens, decode_seqs, decode_kv_tokens, running, waiting,
-        kv_tokens, kv_blocks, preempted.
+        The columns of :data:`fastq.store.recording_schema.ITERATIONS`.
     """
 
     requests: Columns
@@ -76,7 +75,7 @@ def record(
     point, run
         What is run; of ``run`` the seed and the kind of random numbers.
     arrival_rate_rps
-        Arrival rate; ``None``: an infinite backlog, where waits, TTFT and E2E mean nothing.
+        Arrival rate; ``None``: an infinite backlog, where waits, TTFT and E2E mean nothing and are NaN.
     replication
         Which draws.
     requests
@@ -92,7 +91,8 @@ def record(
         warmup_requests=0,
         requests=requests,
     )
-    return Recording(_request_columns(raw.requests), _iteration_columns(raw.iterations))
+    finished = _request_columns(raw.requests, saturated=arrival_rate_rps is None)
+    return Recording(finished, _iteration_columns(raw.iterations))
 
 
 def record_raw(
@@ -129,19 +129,23 @@ def record_raw(
     return RawRecording(iterations, finished, events, x)
 
 
-def _request_columns(rows: NDArray[np.int64]) -> Columns:
+def _request_columns(rows: NDArray[np.int64], *, saturated: bool) -> Columns:
     rows = rows[np.argsort(rows[:, layout.REQ_INDEX], kind="stable")]
     index, arrival, prompt, output, scheduled, first, finish, preempted = (rows[:, k] for k in range(8))
     steps = output - 1
+
+    def since_arrival_s(event: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.full(len(rows), np.nan) if saturated else (event - arrival) / NS_PER_S
+
     return {
         "request": index,
         "arrival_s": arrival / NS_PER_S,
         "prompt_tokens": prompt,
         "output_tokens": output,
-        "wait_s": (scheduled - arrival) / NS_PER_S,
-        "ttft_s": (first - arrival) / NS_PER_S,
+        "wait_s": since_arrival_s(scheduled),
+        "ttft_s": since_arrival_s(first),
         "tpot_s": np.where(steps > 0, (finish - first) / np.maximum(steps, 1) / NS_PER_S, np.nan),
-        "e2e_s": (finish - arrival) / NS_PER_S,
+        "e2e_s": since_arrival_s(finish),
         "finish_s": finish / NS_PER_S,
         "preemptions": preempted,
     }

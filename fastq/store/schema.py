@@ -184,6 +184,11 @@ def arrow_schema(
     table: str, axes: Sequence[AxisColumn], metadata: dict[str | bytes, str | bytes]
 ) -> pa.Schema:
     """Build the schema of a table: its fields carry ``unit`` and ``description``, it carries ``metadata``."""
+    return schema_of(table_columns(table, axes), metadata)
+
+
+def schema_of(columns: Sequence[Column], metadata: dict[str | bytes, str | bytes]) -> pa.Schema:
+    """Build a schema of columns."""
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
@@ -193,7 +198,7 @@ def arrow_schema(
             types[column.kind],
             metadata={"unit": column.unit, "description": column.description},
         )
-        for column in table_columns(table, axes)
+        for column in columns
     ]
     return pa.schema(fields, metadata=metadata)
 
