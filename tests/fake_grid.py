@@ -23,6 +23,7 @@ class FakeAxis:
 class FakeResolved:
     key: str
     value_text: str
+    values: tuple
     origin: str
 
 
@@ -53,7 +54,7 @@ class FakeSpec:
         return hashlib.sha256(repr((self.seed, self.axes, self.case_names, self.run)).encode()).hexdigest()
 
     def resolved(self):
-        return [FakeResolved("run.seed", str(self.seed), "spec")]
+        return [FakeResolved("run.seed", str(self.seed), (self.seed,), "spec")]
 
     def canonical(self):
         return {"seed": self.seed, "axes": {axis.key: list(axis.values) for axis in self.axes}}

@@ -225,6 +225,11 @@ def test_simulate_prints_settings_with_origins_and_both_boundaries(spec: Path) -
 def test_simulate_json_with_rates(spec: Path) -> None:
     done = fastq("simulate", spec, "--rate", 1, "--rate", 500, "--json")
     document = json.loads(done.stdout)
+    settings = {setting["key"]: setting for setting in document["settings"]}
+    assert settings["replica.kv_capacity_tokens"]["value"] == 1000
+    assert settings["iteration_time.constant"]["value"] == 0.02
+    assert settings["iteration_time.constant"]["text"] == "20 ms"
+    assert settings["arrivals.rate_rps"]["value"] == [1.0, 500.0]
     assert [rate["verdict"] for rate in document["rates"]] == ["stable", "unstable"]
     assert document["point"]["service_rate_rps"] <= 1.05 * document["theory"]["theory_rate_rps"]
 

@@ -644,6 +644,37 @@ def test_settable_keys_are_known():
     )
 
 
+# Typed values
+
+
+def values(spec, index=None):
+    return {resolved.key: resolved.values for resolved in spec.resolved(index)}
+
+
+def test_resolved_values_are_those_of_the_result_tables():
+    spec = spec_of(
+        grid={"iteration_time.constant": ["10 ms", "20 ms"], "replica.max_num_seqs": [8, "unlimited"]},
+        arrivals={"load": [0.5, 1]},
+    )
+    for point in spec:
+        found = values(spec, point.index)
+        assert all(len(each) == 1 for each in found.values())
+        assert {key: found[key][0] for key in point.axes} == point.axes
+    assert found["workload.prompt_tokens"] == ("constant(100)",)
+    assert found["replica.prefill_chunk_tokens"] == (2048,)
+    assert found["arrivals.load"] == ([0.5, 1.0],)
+    assert (found["run.seed"], found["run.precision"]) == ((1,), (None,))
+    assert values(spec)["iteration_time.constant"] == (0.01, 0.02)
+
+
+def test_a_key_that_some_cases_lack_has_no_one_value():
+    plane = {"iteration_time.planes": [{"base_ms": 3}]}
+    spec = spec_of(cases=[{"name": "constant"}, {"name": "plane", **plane}])
+    found = values(spec)
+    assert found["iteration_time.constant"] == found["iteration_time.planes"] == ()
+    assert found["replica.block_size"] == (16,)
+
+
 # Files
 
 

@@ -21,6 +21,7 @@ from fake_grid import FakeSpec, evaluate
 
 from fastq.engine.sweep import sweep
 from fastq.errors import StoreError
+from fastq.model.load import load_spec
 from fastq.model.run import Run
 from fastq.store.local import ABANDONED_AFTER_S, LocalDirectory
 from fastq.store.location import open_location
@@ -152,7 +153,40 @@ def test_a_manifest_holds_no_times_and_is_the_same_everywhere(tmp_path):
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
     assert manifest["spec_hash"] == FakeSpec().hash
-    assert manifest["resolved"]["run.seed"] == {"value": "1", "origin": "spec"}
+    assert manifest["resolved"]["run.seed"] == {"value": 1, "text": "1", "origin": "spec"}
+
+
+def test_a_data_set_with_a_manifest_of_texts_goes_on_and_is_compared(tmp_path):
+    run(FakeSpec(), tmp_path, shard="0/2")
+    path = tmp_path / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["versions"]["manifest"]
+    document["resolved"] = {"run.seed": {"value": "1", "origin": "spec"}}
+    path.write_text(json.dumps(document))
+    with pytest.raises(StoreError, match=r"They differ in run\.seed: 1 there, 2 here\."):
+        run(FakeSpec(seed=2), tmp_path)
+    run(FakeSpec(), tmp_path)
+    assert json.loads(path.read_text()) == document
+    assert read(tmp_path).num_rows == len(FakeSpec())
+
+
+def test_the_manifest_has_typed_values_and_none_for_keys_that_vary(tmp_path):
+    spec = load_spec(
+        "paper-table-1",
+        [
+            ("grid.replica.kv_capacity_tokens", "[131_000, 262_000]"),
+            ("replica.max_num_batched_tokens", "2048"),
+        ],
+    )
+    resolved = manifest_of(spec, BLOCK_POINTS).document["resolved"]
+    assert resolved["replica.max_num_batched_tokens"] == {"value": 2048, "text": "2048", "origin": "--set"}
+    assert resolved["replica.max_model_len"]["value"] is None
+    assert resolved["workload.output_scale"]["value"] == 1.0
+    assert resolved["run.measure"]["value"] == ["boundary"]
+    assert resolved["run.common_random_numbers"]["value"] is True
+    varied = [key for key, entry in resolved.items() if "value" not in entry]
+    assert {"replica.kv_capacity_tokens", "workload.prompt_tokens", "iteration_time.constant"} <= set(varied)
+    assert all(entry["text"] and entry["origin"] for entry in resolved.values())
 
 
 def test_another_spec_is_refused_with_what_differs(tmp_path):

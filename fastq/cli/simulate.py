@@ -112,7 +112,12 @@ def _document(spec: Spec, index: int, result: PointResult) -> dict[str, Any]:
     return {
         "title": spec.title,
         "settings": [
-            {"key": setting.key, "value": setting.value_text, "from": setting.origin}
+            {
+                "key": setting.key,
+                "value": setting.values[0],
+                "text": setting.value_text,
+                "from": setting.origin,
+            }
             for setting in spec.resolved(index)
         ],
         "theory": next(theory_rows(spec, [index])),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastq.model.arrivals import ARRIVAL_KEYS
+from fastq.model.point import Scalar
 from fastq.model.reading import shown_number
 from fastq.model.resolve import resolve
-from fastq.model.run import RUN_KEYS
 from fastq.model.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
     from fastq.model.resolve import Resolved
     from fastq.model.spec import Spec
 
+SpecValue = Scalar | bool | list[str] | list[float]
+
 _MAX_SHOWN = 4
 _ABSENT = "none"
+_WARMUP = "max(1000, 10 x the largest number running so far)"
 _CHUNK, _BUDGET = "replica.prefill_chunk_tokens", "replica.max_num_batched_tokens"
 
 
@@ -33,6 +35,9 @@ class ResolvedKey:
         Dotted key.
     value_text
         Its value; those of different cases or presets are parted by " | ".
+    values
+        Its values, each once, as result tables show them: durations in seconds, "unlimited" as ``None``. More
+        than one where cases or an axis vary the key; empty where only some cases have it.
     origin
         ``spec``, ``--set``, ``grid``, ``case NAME`` or ``cases``, ``preset NAME``, ``catalogue NAME`` or
         ``default``.
@@ -40,6 +45,7 @@ class ResolvedKey:
 
     key: str
     value_text: str
+    values: tuple[SpecValue, ...]
     origin: str
 
 
@@ -55,15 +61,19 @@ def _settings(spec: Spec, index: int | None) -> list[ResolvedKey]:
     keys = []
     for key, setting in SETTINGS.items():
         if key in axes and index is None:
-            keys.append(ResolvedKey(key, _axis_text(axes[key]), _axis_origin(spec, key)))
+            axis = axes[key]
+            keys.append(ResolvedKey(key, _axis_text(axis), axis.values, _axis_origin(spec, key)))
             continue
         found = [values[key] for values in resolved if key in values]
         if found:
             text = _joined(setting.text(each.value) for each in found)
+            values = tuple(dict.fromkeys(setting.show(each.value) for each in found))
+            if len(found) < len(layers):
+                values = ()
             if key == _CHUNK and index is None and _BUDGET in axes and found[0].origin == "default":
-                text = _BUDGET
+                text, values = _BUDGET, axes[_BUDGET].values
             origin = _joined(_origin(spec, key, each, index) for each in found)
-            keys.append(ResolvedKey(key, text, origin))
+            keys.append(ResolvedKey(key, text, values, origin))
     return keys
 
 
@@ -100,36 +110,35 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _arrivals(spec: Spec) -> list[ResolvedKey]:
     arrivals = spec.arrivals
-    texts = {
-        "process": arrivals.process,
-        "rate_rps": ", ".join(map(shown_number, arrivals.rates_rps)),
-        "load": ", ".join(map(shown_number, arrivals.loads)),
-    }
-    keys = (
-        ResolvedKey(f"arrivals.{name}", texts[name], spec.origins.get(f"arrivals.{name}", "default"))
-        for name in ARRIVAL_KEYS
-    )
-    return [key for key in keys if key.value_text]
+    entries: dict[str, tuple[str, SpecValue]] = {"process": (arrivals.process, arrivals.process)}
+    for name, rates in (("rate_rps", arrivals.rates_rps), ("load", arrivals.loads)):
+        if rates:
+            entries[name] = ", ".join(map(shown_number, rates)), list(rates)
+    return _keys(spec, "arrivals", entries)
 
 
 def _run(spec: Spec) -> list[ResolvedKey]:
     run = spec.run
-    texts = {
-        "measure": ", ".join(run.measure),
-        "seed": str(run.seed),
-        "replications": str(run.replications),
-        "requests": str(run.requests),
-        "warmup_requests": (
-            "max(1000, 10 x the largest number running so far)"
-            if run.warmup_requests is None
-            else str(run.warmup_requests)
-        ),
-        "precision": _ABSENT if run.precision is None else shown_number(run.precision),
-        "max_requests": _ABSENT if run.precision is None else str(run.max_requests),
-        "common_random_numbers": str(run.common_random_numbers).lower(),
-        "infeasible": run.infeasible,
-    }
+    warmup, limit = run.warmup_requests, None if run.precision is None else run.max_requests
+    return _keys(
+        spec,
+        "run",
+        {
+            "measure": (", ".join(run.measure), list(run.measure)),
+            "seed": (str(run.seed), run.seed),
+            "replications": (str(run.replications), run.replications),
+            "requests": (str(run.requests), run.requests),
+            "warmup_requests": (_WARMUP if warmup is None else str(warmup), warmup),
+            "precision": (_ABSENT if run.precision is None else shown_number(run.precision), run.precision),
+            "max_requests": (_ABSENT if limit is None else str(limit), limit),
+            "common_random_numbers": (str(run.common_random_numbers).lower(), run.common_random_numbers),
+            "infeasible": (run.infeasible, run.infeasible),
+        },
+    )
+
+
+def _keys(spec: Spec, table: str, entries: dict[str, tuple[str, SpecValue]]) -> list[ResolvedKey]:
     return [
-        ResolvedKey(f"run.{name}", texts[name], spec.origins.get(f"run.{name}", "default"))
-        for name in RUN_KEYS
+        ResolvedKey(f"{table}.{name}", text, (value,), spec.origins.get(f"{table}.{name}", "default"))
+        for name, (text, value) in entries.items()
     ]

@@ -16,10 +16,14 @@ from fastq.store.schema import TABLES, AxisColumn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from fastq.model.describe import ResolvedKey
     from fastq.model.spec import Spec
     from fastq.store.location import Location
 
 MANIFEST_FILE = "manifest.json"
+MANIFEST_VERSION = 2
+"""Rises whenever an entry of the file changes its meaning. 1, not written, had the text of a resolved key as
+its ``value``. Numbers do not depend on it, so data sets of both go on."""
 MAX_SHOWN_DIFFERENCES = 6
 
 
@@ -85,20 +89,23 @@ def manifest_of(spec: Spec, block_points: int) -> Manifest:
             "title": spec.title,
             "spec_hash": spec.hash,
             "results_version": RESULTS_VERSION,
-            "versions": {"fastq": VERSION},
+            "versions": {"fastq": VERSION, "manifest": MANIFEST_VERSION},
             "points": len(spec),
             "block_points": block_points,
             "blocks": block_count(len(spec), block_points),
             "tables": [table for table in TABLES if table in measured],
             "axes": [{"key": axis.key, "kind": axis.kind, "values": len(axis.values)} for axis in spec.axes],
             "cases": list(spec.case_names),
-            "resolved": {
-                resolved.key: {"value": resolved.value_text, "origin": resolved.origin}
-                for resolved in spec.resolved()
-            },
+            "resolved": {resolved.key: _entry(resolved) for resolved in spec.resolved()},
             "canonical": spec.canonical(),
         }
     )
+
+
+def _entry(resolved: ResolvedKey) -> dict[str, object]:
+    """Describe a key; one that cases or an axis vary has no ``value``, its values stand in ``canonical``."""
+    single = {"value": resolved.values[0]} if len(resolved.values) == 1 else {}
+    return {**single, "text": resolved.value_text, "origin": resolved.origin}
 
 
 def load_manifest(location: Location) -> Manifest | None:
@@ -195,7 +202,8 @@ def _differences(there: Manifest, here: Manifest) -> str:
 
 def _settings(manifest: Manifest) -> dict[str, str]:
     document = manifest.document
-    settings = {key: str(entry["value"]) for key, entry in document["resolved"].items()}
+    shown = "text" if "manifest" in document["versions"] else "value"
+    settings = {key: str(entry[shown]) for key, entry in document["resolved"].items()}
     settings |= {f"axis {axis['key']}": f"{axis['values']} values" for axis in document["axes"]}
     if document["cases"]:
         settings["cases"] = ", ".join(document["cases"])
