@@ -31,9 +31,9 @@ dashed; simulated over theory; and what limits it: KV memory, the sequence limit
 alone it has lines instead, with error bars or, where points are many, a band. Other axes become rows of panels,
 or are held by --where.
 
-examples:
+examples, after 'fastq sweep quickstart --out results':
   fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
-  fastq map results --x replica.kv_capacity_tokens --where replica.max_num_seqs=256 -o lines.pdf"""
+  fastq map results --x replica.kv_capacity_tokens --where workload.output_scale=4 -o lines.pdf"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,86 @@
+"""Every command that the README's tour and the help of ``fastq map`` give is run as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import duckdb
+
+from fastq.cli import map as map_command
+from fastq.cli.main import main
+
+README = Path(__file__).parents[1] / "README.md"
+TINY = {"run.requests": 5, "run.replications": 2, "run.warmup_requests": 1}
+TAKES_SPEC = ("theory", "simulate", "sweep")
+CLUSTER = "$SLURM"
+STAND_INS = {"TRACE": "trace.csv", "NAME": "mine"}
+"""What the tour's placeholders stand for here."""
+
+_FENCED_OR_INLINE = re.compile(
+    r"^```(?P<kind>\w+)\n(?P<block>.*?)^```|`(?P<inline>fastq [^`]+)`", re.M | re.S
+)
+
+
+def tour():
+    """Yield (kind, text) of the tour, in its order: its blocks by their language, its commands as ``sh``."""
+    text = README.read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## A tour\n(.*?)^## ", text, re.M | re.S)
+    for found in _FENCED_OR_INLINE.finditer(section):
+        if found["inline"]:
+            yield "sh", found["inline"]
+        else:
+            yield found["kind"], found["block"]
+
+
+def commands(block):
+    """Return the words of every fastq command of a block of shell; lines may go on after a backslash."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip().startswith("fastq ")]
+
+
+def run(words):
+    """Run a command, on few requests where it takes a spec, and return its exit status."""
+    arguments = [re.sub("|".join(STAND_INS), lambda name: STAND_INS[name[0]], word) for word in words[1:]]
+    if arguments[0] in TAKES_SPEC:
+        arguments += [word for key, value in TINY.items() for word in ("--set", f"{key}={value}")]
+    if arguments[0] == "sweep":
+        arguments += ["--workers", "1"]
+    try:
+        return main(arguments)
+    except SystemExit as stopped:
+        return stopped.code
+
+
+def test_the_tour_of_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("trace.csv").write_text("prompt_tokens,output_tokens\n10,20\n30,40\n")
+    ran = []
+    for kind, text in tour():
+        if kind == "toml":
+            with Path("a100.toml").open("a") as spec:
+                spec.write(text + "\n")
+        elif kind == "sh":
+            for words in commands(text):
+                if CLUSTER not in " ".join(words):
+                    assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
+                    ran.append(words[1])
+        elif kind == "sql":
+            assert duckdb.sql(text).fetchall()
+        elif kind == "python":
+            assert "fastq.sweep(" in text
+            names = {}
+            exec(text.replace('"a100.toml"', f'"a100.toml", {[(k, str(v)) for k, v in TINY.items()]}'), names)
+    assert {"simulate", "theory", "sweep", "map", "status", "info", "help", "workload"} <= set(ran)
+    assert ran.count("map") == 2
+    for picture in ("queue.png", "map.png", "lines.svg", "mine.parquet"):
+        assert Path(picture).stat().st_size > 0
+
+
+def test_the_examples_of_map(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (made,) = re.findall("'(fastq sweep [^']+)'", map_command._EPILOG)
+    examples = commands(map_command._EPILOG)
+    assert len(examples) == 2
+    for words in (shlex.split(made), *examples):
+        assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "map.png", "lines.pdf"}
