@@ -244,7 +244,7 @@ def test_rates_that_nothing_runs_at_are_told(
         assert main([*words, *rates]) == 0
         note = capsys.readouterr().err
         assert f"note: {spec}: arrivals.{key} is not used" in note
-        assert note.count("\n") == 1
+        assert note.count("not used") == 1
     remedy = note[note.index("run.measure=") : note.rindex("'")]
     assert main(["simulate", str(spec), *rates, "--set", remedy]) == 0
     assert main(["simulate", str(spec), *rates, "--rate", "1"]) == 0

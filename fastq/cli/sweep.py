@@ -113,20 +113,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_sweep(spec: Spec, args: argparse.Namespace, options: dict[str, Any]) -> SweepSummary:
+    from functools import partial
+
     from fastq.engine.progress import reporter
     from fastq.engine.sweep import sweep
 
-    report = None if args.quiet else reporter(sys.stderr)
+    run = partial(sweep, spec, args.out, **options, executor=args.executor, address=args.address)
+    if args.quiet:
+        return run()
+    report = reporter(sys.stderr)
     with compile_notice() as compiled:
 
         def progress(state: Progress) -> None:
             compiled()
-            if report is not None:
-                report(state)
+            report(state)
 
-        return sweep(
-            spec, args.out, **options, executor=args.executor, address=args.address, progress=progress
-        )
+        return run(progress=progress)
 
 
 def _estimate(spec: Spec, options: dict[str, Any], *, as_json: bool) -> int:
