@@ -12,7 +12,7 @@ from fastq.cli.main import main
 README = Path(__file__).parents[1] / "README.md"
 TINY = {"run.requests": 5, "run.replications": 2, "run.warmup_requests": 1}
 TAKES_SPEC = ("theory", "simulate", "sweep")
-CLUSTER = "$SLURM"
+CLUSTER = "/scratch/"
 STAND_INS = {"TRACE": "trace.csv", "NAME": "mine"}
 """What the tour's placeholders stand for here."""
 
