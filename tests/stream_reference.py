@@ -45,6 +45,12 @@ def unit_gap(table: list[int], high: int, low: int) -> int:
     return left + ((right - left) * fraction >> 32)
 
 
+def starts_aged(encoded: Encoded, replication: int) -> bool:
+    """Whether a saturated replication starts from random ages: odd ones, and of equal requests all but the first."""
+    equal = all(len(set(table.tolist())) == 1 for table in (encoded.tables.prompts, encoded.tables.outputs))
+    return replication % 2 == 1 or (equal and replication > 0)
+
+
 def stream(
     encoded: Encoded, *, seed: int, replication: int, arrival_rate_rps: float | None, aged_requests: int
 ) -> Iterator[Request]:

@@ -18,7 +18,7 @@ from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import Request
-from stream_reference import stream
+from stream_reference import starts_aged, stream
 
 from fastq.engine.encode import encode
 from fastq.engine.record import RawRecording, record_raw
@@ -106,7 +106,7 @@ def recorded(point: Point, drawn: dict, *, saturated: bool) -> Recorded:
         seed=drawn["seed"],
         replication=drawn["replication"],
         arrival_rate_rps=rate_rps,
-        aged_requests=drawn["aged"] if saturated and drawn["replication"] % 2 else 0,
+        aged_requests=drawn["aged"] if saturated and starts_aged(encoded, drawn["replication"]) else 0,
     )
     longest = point.replica.max_model_len or UNLIMITED
     end_ns, last_seen = int(raw.registers[layout.NOW_NS]), int(raw.events[:, layout.EV_REQUEST].max())

@@ -10,7 +10,7 @@ from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_python import plain_advance
-from stream_reference import stream
+from stream_reference import starts_aged, stream
 
 from fastq.closed_forms import closed_forms
 from fastq.engine.encode import Encoded, encode
@@ -122,7 +122,7 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
     run = Run(seed=drawn["seed"])
     encoded: Encoded = encode(point, run, mean_running=drawn["aged"])
     rate = None if saturated else rate_at(point, drawn["load"])
-    aged = drawn["aged"] if saturated and drawn["replication"] % 2 else 0
+    aged = drawn["aged"] if saturated and starts_aged(encoded, drawn["replication"]) else 0
     requests = stream(
         encoded,
         seed=drawn["seed"],

@@ -12,7 +12,7 @@ from builders import PS_PER_MS, law, point, uniform
 from confidence import assert_covers, wide_interval
 from simulations import backlog_slope_rps, mean_wait_s, replications
 
-from fastq.analysis.intervals import pooled_throughput
+from fastq.analysis.intervals import mean_interval, pooled_throughput
 from fastq.analysis.verdict import Verdict, verdict_at
 from fastq.closed_forms import closed_forms
 from fastq.model.iteration_time import Plane
@@ -156,17 +156,17 @@ def assert_stable_below(system, service_rate_rps, *, half_width, requests=60_000
     service_rate = pooled_throughput(saturated)
     assert_covers([run.throughput_rps for run in saturated], service_rate_rps, half_width=half_width)
     below, above = 0.95 * service_rate_rps, 1.05 * service_rate_rps
-    assert verdict_at(below, service_rate, nonergodic=False) is Verdict.STABLE
-    assert verdict_at(above, service_rate, nonergodic=False) is Verdict.UNSTABLE
     stable = [
         backlog_slope_rps(run) for run in replications(system, rate_rps=below, count=8, requests=requests)
     ]
+    assert verdict_at(below, service_rate, mean_interval(stable), nonergodic=False) is Verdict.STABLE
     flat = wide_interval(stable)
     assert flat.low <= 0 <= flat.high
     assert flat.high - flat.low < 0.02 * service_rate_rps
     growing = [
         backlog_slope_rps(run) for run in replications(system, rate_rps=above, count=8, requests=requests)
     ]
+    assert verdict_at(above, service_rate, mean_interval(growing), nonergodic=False) is Verdict.UNSTABLE
     # 0.05 of the rate, to a third: an interval that can't be taken for no growth.
     assert_covers(growing, above - service_rate_rps, half_width=0.34)
 

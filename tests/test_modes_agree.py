@@ -285,6 +285,13 @@ def test_common_random_numbers_are_common_and_others_are_not():
     assert drawn_lengths(one, independent, 0) == drawn_lengths(moved, independent, 0)
 
 
+def test_of_equal_requests_no_replication_is_a_copy_of_another():
+    equal = point([40], [60], kv_capacity_tokens=4096, block_size=16)
+    encoded = encode(equal, Run(seed=2), mean_running=40)
+    held = {replication.kv_tokens_sum for replication in Ensemble(encoded, range(8)).run_to(777)}
+    assert len(held) == 8
+
+
 def test_seeds_and_replications_differ():
     seen = [
         tuple(drawn_lengths(small_system(), Run(seed=seed), replication))

@@ -51,6 +51,8 @@ class Encoded:
         Length of the timing wheel, a power of two beyond the longest stay.
     lookahead
         Whether admission keeps the profile of future memory.
+    equal_lengths
+        Whether all requests are alike.
     """
 
     params: NDArray[np.void]
@@ -58,17 +60,21 @@ class Encoded:
     slots: int
     wheel: int
     lookahead: bool
+    equal_lengths: bool
 
     def for_replications(
         self, replications: Sequence[int], *, arrival_rate_rps: float | None
     ) -> NDArray[np.void]:
-        """Parameters of each replication; without a rate the queue is saturated, and odd ones start aged."""
+        """Parameters of each replication; without a rate the queue is saturated, and odd ones start aged.
+
+        Equal requests from an empty start differ in nothing, so there all but the first start aged.
+        """
         # As bytes: numpy copies records field by field.
         params = np.tile(self.params.view(np.uint8), len(replications)).view(layout.PARAMS)
         numbers = np.asarray(replications)
         params["replication"] = numbers
         if arrival_rate_rps is None:
-            params["aged_requests"] *= numbers % 2
+            params["aged_requests"] *= numbers > 0 if self.equal_lengths else numbers % 2 == 1
         else:
             params["aged_requests"] = 0
             params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps)
@@ -144,7 +150,18 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
             )
         ),
     )
-    return Encoded(params, tables, slots, wheel, point.scheduler.admission is Admission.LOOKAHEAD)
+    return Encoded(
+        params,
+        tables,
+        slots,
+        wheel,
+        lookahead=point.scheduler.admission is Admission.LOOKAHEAD,
+        equal_lengths=_all_equal(law.prompt_tokens) and _all_equal(law.output_tokens),
+    )
+
+
+def _all_equal(lengths: NDArray[np.int32]) -> bool:
+    return bool(lengths[0] == lengths[-1] and lengths.min() == lengths.max())
 
 
 def _aligned(rows: int, columns: int, dtype: type[Integer]) -> NDArray[Integer]:
