@@ -60,7 +60,7 @@ class Family:
     document
         Its spec.
     exact
-        Whether theory's rate is the true one: slots or tokens bind alone, one affine plane.
+        Whether theory's rate is the true one: slots bind alone, one affine plane.
     """
 
     name: str
@@ -75,11 +75,6 @@ def _with(base: dict[str, Any], **sections: dict[str, Any]) -> dict[str, Any]:
 FAMILIES = (
     Family(
         "slots bind", _with(STANDARD, replica={"max_num_seqs": 64, "kv_capacity_tokens": 200_000}), exact=True
-    ),
-    Family(
-        "one slot (M/G/1)",
-        _with(STANDARD, replica={"max_num_seqs": 1, "kv_capacity_tokens": 200_000}),
-        exact=True,
     ),
     Family("KV binds, recompute", STANDARD),
     Family("KV binds, restart", _with(STANDARD, scheduler={"preemption": "restart"})),

@@ -67,7 +67,7 @@ def _boundary(row: dict[str, Any]) -> str:
 
 def _saturation(row: dict[str, Any], forms: ClosedForms) -> str:
     rows = [
-        ("limited by", forms.binding, ""),
+        ("limited by", forms.binding, _stops(row)),
         ("mean iteration time", seconds(forms.mean_iteration_s), seconds(row["mean_iteration_s"])),
         ("median iteration time", "", seconds(row["median_iteration_s"])),
         ("running requests", number(forms.mean_running), number(row["mean_running"])),
@@ -77,6 +77,14 @@ def _saturation(row: dict[str, Any], forms: ClosedForms) -> str:
         ("rejected requests", f"{forms.rejected_share:.2%}", ""),
     ]
     return render(rows, header=("", "theory", "simulated"))
+
+
+def _stops(row: dict[str, Any]) -> str:
+    """Shares of iterations by what kept the next request waiting, the largest first."""
+    shares = {name: row[f"stopped_by_{name}_share"] for name in ("kv", "seqs", "tokens")}
+    shares["preempting"] = 1 - sum(shares.values())
+    shown = sorted(shares.items(), key=lambda share: -share[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in shown if round(share, 2) > 0)
 
 
 def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
