@@ -11,8 +11,8 @@ from benchmarks.figures import Figure, report
 from benchmarks.standard_case import standard_spec
 from benchmarks.timing import Paired, paired, side_by_side
 from fastq.closed_forms import closed_forms
-from fastq.engine.backend import Ensemble
 from fastq.engine.encode import encode
+from fastq.engine.ensemble import Ensemble
 from fastq.engine.record import record
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import time
 def main() -> None:
     began_s = time.perf_counter()
     from benchmarks.standard_case import standard_spec
-    from fastq.engine.backend import Ensemble
     from fastq.engine.encode import encode
+    from fastq.engine.ensemble import Ensemble
     from fastq.engine.record import record
 
     timed = {"imports": time.perf_counter() - began_s}

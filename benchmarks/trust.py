@@ -17,9 +17,9 @@ from fastq.analysis.intervals import Interval, pooled_throughput
 from fastq.analysis.verdict import VERDICT_CONFIDENCE, Verdict, verdict_at
 from fastq.closed_forms import closed_forms
 from fastq.closed_forms.sampled import sampled_theory
-from fastq.engine.backend import Ensemble
+from fastq.engine.checkpoints import sampled_lengths
 from fastq.engine.encode import encode
-from fastq.engine.evaluate import sampled_lengths
+from fastq.engine.ensemble import Ensemble
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
 

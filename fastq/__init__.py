@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastq.api import load, read, simulate, sweep, theory
     from fastq.closed_forms import ClosedForms
-    from fastq.engine.evaluate import PointResult
+    from fastq.engine.point_result import PointResult
     from fastq.engine.sweep import SweepSummary
     from fastq.errors import (
         BackendUnavailable,
@@ -72,7 +72,7 @@ __all__ = [
 _HOMES = {
     "fastq.api": ("load", "read", "simulate", "sweep", "theory"),
     "fastq.closed_forms": ("ClosedForms",),
-    "fastq.engine.evaluate": ("PointResult",),
+    "fastq.engine.point_result": ("PointResult",),
     "fastq.engine.sweep": ("SweepSummary",),
     "fastq.errors": (
         "BackendUnavailable",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from fastq.engine.evaluate import PointResult
+    from fastq.engine.point_result import PointResult
     from fastq.engine.progress import Progress
     from fastq.engine.sweep import SweepSummary
     from fastq.model.spec import Spec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastq.analysis.replication import NS_PER_S, PS_PER_S, Replication
 from fastq.closed_forms import closed_forms
-from fastq.engine.backend import Ensemble
 from fastq.engine.encode import encode
+from fastq.engine.ensemble import Ensemble
 from fastq.model.point import Point
 from fastq.model.run import Run
 

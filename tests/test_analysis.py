@@ -14,7 +14,7 @@ from scipy import stats
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, mean_interval, pooled_throughput, student_quantile
 from fastq.analysis.quantiles import mean, merged, quantile
-from fastq.analysis.replication import PS_PER_S, Distribution, Replication
+from fastq.analysis.replication import PS_PER_S, Distribution, Replication, occupied_part
 from fastq.analysis.verdict import Verdict, verdict_at
 from fastq.engine.bins import bin_edges
 from fastq.kernels.histogram import BINS, bin_of
@@ -26,7 +26,7 @@ def distribution(values: list[int]) -> Distribution:
     bins = np.zeros(BINS, np.int64)
     for value in values:
         bins[bin_of(value)] += 1
-    return Distribution.of_histogram(len(values), sum(values), bins)
+    return Distribution(len(values), sum(values), *occupied_part(bins))
 
 
 def replication(

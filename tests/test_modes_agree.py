@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain_python import plain_advance
 
-from fastq.engine.backend import Ensemble
 from fastq.engine.encode import Encoded, encode
+from fastq.engine.ensemble import Ensemble
 from fastq.engine.evaluate import evaluate_block, evaluate_point
 from fastq.engine.record import record_raw
 from fastq.kernels import _layout as layout
@@ -207,7 +207,7 @@ def test_a_trajectory_carried_on_equals_a_longer_one(admission, rate_rps):
 def test_a_trajectory_in_short_slices_equals_one_in_long_ones(monkeypatch):
     encoded = encode(small_system(), Run(seed=9), mean_running=20)
     whole = outcome(Ensemble(encoded, [0]).run_to(2000)[0])
-    monkeypatch.setattr("fastq.engine.backend.STEPS_PER_SLICE", 17)
+    monkeypatch.setattr("fastq.engine.ensemble.STEPS_PER_SLICE", 17)
     assert outcome(Ensemble(encoded, [0]).run_to(2000)[0]) == whole
 
 

@@ -9,9 +9,9 @@ from builders import PS_PER_MS, point, uniform
 from fastq.analysis.intervals import pooled_throughput
 from fastq.closed_forms import closed_forms
 from fastq.closed_forms.sampled import Lengths, sampled_theory
-from fastq.engine.backend import Ensemble
+from fastq.engine.checkpoints import sampled_lengths
 from fastq.engine.encode import encode
-from fastq.engine.evaluate import sampled_lengths
+from fastq.engine.ensemble import Ensemble
 from fastq.model.iteration_time import Plane
 from fastq.model.point import Point
 from fastq.model.run import Run

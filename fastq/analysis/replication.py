@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import numpy as np
     from numpy.typing import NDArray
 
 LATENCIES = ("wait", "ttft", "tpot", "e2e")
 """The latencies of a request, in the order in which they are shown."""
+
+Occupied = tuple[int, "NDArray[np.int64]"]
+"""First occupied bin of a histogram, and the counts from there to the last occupied one."""
 
 PS_PER_S = 1_000_000_000_000
 NS_PER_S = 1_000_000_000
@@ -36,12 +37,12 @@ class Distribution:
     first_bin: int
     bins: NDArray[np.int64]
 
-    @classmethod
-    def of_histogram(cls, count: int, total: int, histogram: NDArray[np.int64]) -> Self:
-        """Keep of a whole ``histogram`` the part that is occupied."""
-        occupied = (histogram != 0).nonzero()[0]
-        first, end = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
-        return cls(count, total, first, histogram[first:end].copy())
+
+def occupied_part(histogram: NDArray[np.int64]) -> Occupied:
+    """Keep of a whole ``histogram`` the part that is occupied."""
+    occupied = (histogram != 0).nonzero()[0]
+    first, end = (int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else (0, 0)
+    return first, histogram[first:end].copy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from fastq.cli.text_table import indent, number, render, scalar, seconds
 
 if TYPE_CHECKING:
     from fastq.closed_forms import ClosedForms
-    from fastq.engine.evaluate import PointResult
+    from fastq.engine.point_result import PointResult
     from fastq.model.spec import Spec
 
 _LATENCIES = {"wait_s": "wait", "ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from fastq.engine.evaluate import PointResult
+    from fastq.engine.point_result import PointResult
     from fastq.engine.record import Recording
     from fastq.model.point import Point
     from fastq.model.spec import Spec
@@ -62,7 +62,7 @@ def check_parquet(path: str | None, option: str) -> Path | None:
 def record_rates(spec: Spec, index: int) -> list[RecordedRate]:
     """Record one replication of a point at each of its rates; under an infinite backlog where it has none."""
     from fastq.closed_forms import closed_forms
-    from fastq.engine.evaluate import arrival_rates
+    from fastq.engine.point_result import arrival_rates
     from fastq.engine.record import record
 
     point = spec.point(index)

@@ -12,7 +12,7 @@ from fastq.cli.exit_status import ExitStatus
 from fastq.cli.spec_argument import add_spec_argument, load, tell_unused_rates
 
 if TYPE_CHECKING:
-    from fastq.engine.evaluate import PointResult
+    from fastq.engine.point_result import PointResult
     from fastq.model.spec import Spec
 
 _EPILOG = """\

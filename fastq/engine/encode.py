@@ -80,6 +80,11 @@ class Encoded:
             params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps)
         return params
 
+    @property
+    def block_size(self) -> int:
+        """Tokens per block."""
+        return int(self.params["block_size"][0])
+
     def new_states(self, count: int, *, latencies: bool) -> layout.State:
         """Scratch of ``count`` replications that have not started, each array with a row for each."""
         slots = self.slots
@@ -91,7 +96,7 @@ class Encoded:
             seqs=_aligned(count, slots * layout.SEQ_COLUMNS, np.uint32),
             times=_aligned(count, slots * layout.TIME_COLUMNS, np.int64),
             wheel=np.empty((count, self.wheel), np.uint32),
-            growth=np.empty((count, int(self.params["block_size"][0])), np.int32),
+            growth=np.empty((count, self.block_size), np.int32),
             profile=np.empty((count, self.wheel if self.lookahead else 1), np.int32),
             histograms=np.empty((count, 5 if latencies else 1, BINS), np.int64),
             **ints,

@@ -1,84 +1,30 @@
-"""Points to rows: closed forms, replications and estimates of one point or of a block of points."""
+"""Points to rows: replications and estimates of one point or of a block of points."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from fastq.analysis.ergodicity import is_nonergodic
-from fastq.analysis.intervals import Interval, pooled_throughput
-from fastq.analysis.verdict import VERDICT_CONFIDENCE
 from fastq.closed_forms import closed_forms
-from fastq.closed_forms.sampled import Lengths, sampled_theory
-from fastq.engine import rows
-from fastq.engine.backend import Ensemble, choose_backend
+from fastq.engine.backend import choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, BlockTables
-from fastq.engine.encode import encode
-from fastq.model.feasibility import infeasible_reason, refusal
+from fastq.engine.checkpoints import Checkpoints
+from fastq.engine.ensemble import Ensemble
+from fastq.engine.point_result import PointResult, prepare, relative_cost
+from fastq.model.feasibility import infeasible_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fastq.analysis.replication import Replication
-    from fastq.closed_forms import ClosedForms
     from fastq.engine.blocks import StopFlag
+    from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
+    from fastq.engine.point_result import PreparedPoint, Row
     from fastq.model.point import Point
-    from fastq.model.run import Run
     from fastq.model.spec import Spec
-
-Row = dict[str, Any]
-
-WINDOW_PER_RUNNING = 20
-"""A window under this many requests for each one running is marked ``short``."""
-
-
-@dataclass(frozen=True, slots=True)
-class PointResult:
-    """The rows of one point.
-
-    Parameters
-    ----------
-    point
-        Its row of the table of points.
-    replications, rates
-        Its rows of the other tables; no ``rates`` without measure ``rates``.
-    """
-
-    point: Row
-    replications: list[Row] = field(default_factory=list, repr=False)
-    rates: list[Row] = field(default_factory=list, repr=False)
-
-    @property
-    def simulated_requests(self) -> int:
-        """Requests completed in all windows."""
-        return sum(int(row["requests"]) for row in self.replications)
-
-
-@dataclass(frozen=True, slots=True)
-class Saturated:
-    """What an infinite backlog shows of a point.
-
-    Parameters
-    ----------
-    replications
-        At least two.
-    expected
-        Theory's rate for the requests that each completed, over its rate for the law.
-    service_rate, decisive
-        Throughput with its 95% interval, and with the wider one that verdicts are read off.
-    status
-        ``ok``, ``short``, ``capped`` or ``nonergodic``.
-    """
-
-    replications: list[Replication]
-    expected: list[float]
-    service_rate: Interval
-    decisive: Interval
-    status: str
 
 
 def evaluate_block(
@@ -100,7 +46,7 @@ def evaluate_block(
     backend
         ``auto``, ``cpu`` or ``cuda``.
     threads
-        Points that are computed at a time.
+        Points that are computed at a time on a CPU.
     stop
         When set, :class:`fastq.engine.blocks.BlockStopped` is raised soon.
     progress
@@ -113,8 +59,30 @@ def evaluate_block(
     BackendUnavailable
         The backend can't run here.
     """
-    choose_backend(backend)
     indices = range(block * block_points, min((block + 1) * block_points, len(spec)))
+    if choose_backend(backend) == "cuda":
+        from fastq.engine.gpu_points import evaluate_points
+
+        results = evaluate_points(spec, indices, stop=stop, progress=progress)
+    else:
+        results = _evaluate_on_cpu(spec, indices, threads, stop, progress)
+    ordered = [results[index] for index in indices]
+    return BlockTables(
+        points=_columns(result.point for result in ordered),
+        replications=_columns(row for result in ordered for row in result.replications),
+        rates=_columns(row for result in ordered for row in result.rates)
+        if "rates" in spec.run.measure
+        else None,
+    )
+
+
+def _evaluate_on_cpu(
+    spec: Spec,
+    indices: range,
+    threads: int,
+    stop: StopFlag | None,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, PointResult]:
     results: dict[int, PointResult] = {}
     either = _EitherStop(stop)
 
@@ -126,23 +94,16 @@ def evaluate_block(
 
     if threads == 1:
         results.update(map(compute, indices))
-    else:
-        by_cost = sorted(indices, key=lambda index: -_relative_cost(spec.point(index)))
-        with ThreadPoolExecutor(threads, thread_name_prefix="fastq") as pool:
-            try:
-                results.update(pool.map(compute, by_cost))
-            except BaseException:
-                either.own.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    ordered = [results[index] for index in indices]
-    return BlockTables(
-        points=_columns(result.point for result in ordered),
-        replications=_columns(row for result in ordered for row in result.replications),
-        rates=_columns(row for result in ordered for row in result.rates)
-        if "rates" in spec.run.measure
-        else None,
-    )
+        return results
+    by_cost = sorted(indices, key=lambda index: -_cost(spec.point(index)))
+    with ThreadPoolExecutor(threads, thread_name_prefix="fastq") as pool:
+        try:
+            results.update(pool.map(compute, by_cost))
+        except BaseException:
+            either.own.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return results
 
 
 def evaluate_point(
@@ -150,27 +111,29 @@ def evaluate_point(
 ) -> PointResult:
     """Compute the rows of one point, with one thread a replication up to ``threads``.
 
+    ``auto`` is the CPU here: a GPU needs thousands of replications to be worth its while.
+
     Raises
     ------
     InfeasibleError
         The point holds a request that can never fit, and ``run.infeasible`` is ``error``.
     """
-    choose_backend(backend)
-    point, run = spec.point(index), spec.run
-    reason = infeasible_reason(point)
-    if reason is not None:
-        if run.infeasible == "error":
-            raise refusal(point, reason, source=spec.source)
-        return PointResult(rows.skipped_row(point, reason))
-    forms = closed_forms(point)
-    encoded = encode(point, run, mean_running=forms.mean_running)
+    if backend == "cuda":
+        choose_backend(backend)
+        from fastq.engine.gpu_points import evaluate_points
+
+        return evaluate_points(spec, [index], stop=stop)[index]
+    prepared = prepare(spec, index)
+    if isinstance(prepared, PointResult):
+        return prepared
+    replications = spec.run.replications
     if threads == 1:
-        return _evaluate(point, run, forms, _Replications(encoded, [range(run.replications)], map, stop))
+        return _simulate(prepared, _Replications(prepared.encoded, [range(replications)], map, stop))
     either = _EitherStop(stop)
-    parts = _cut(run.replications, threads)
+    parts = _cut(replications, threads)
     with ThreadPoolExecutor(len(parts), thread_name_prefix="fastq") as pool:
         try:
-            return _evaluate(point, run, forms, _Replications(encoded, parts, pool.map, either))
+            return _simulate(prepared, _Replications(prepared.encoded, parts, pool.map, either))
         except BaseException:
             either.own.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -217,85 +180,22 @@ def _cut(replications: int, threads: int) -> list[range]:
     return [range(first, end) for first, end in pairwise(ends)]
 
 
-def _evaluate(point: Point, run: Run, forms: ClosedForms, replicated: _Replications) -> PointResult:
-    saturated = _saturated(point, run, replicated.start(None))
-    replications = [
-        rows.replication_row(point, number, replication, expected=expected)
-        for number, (replication, expected) in enumerate(
-            zip(saturated.replications, saturated.expected, strict=True)
-        )
-    ]
-    rate_rows = []
-    if "rates" in run.measure:
-        for rate_rps, load in arrival_rates(point, forms):
-            at_rate = replicated.start(rate_rps)(run.requests)
-            replications += [
-                rows.replication_row(point, number, replication, arrival_rate_rps=rate_rps, load=load)
-                for number, replication in enumerate(at_rate)
-            ]
-            rate_rows.append(
-                rows.rate_row(
-                    point,
-                    at_rate,
-                    arrival_rate_rps=rate_rps,
-                    load=load,
-                    accepted_rate_rps=rate_rps * (1 - forms.rejected_share),
-                    service_rate=saturated.decisive,
-                    nonergodic=saturated.status == "nonergodic",
-                )
-            )
-    row = rows.point_row(point, forms, saturated.replications, saturated.service_rate, saturated.status)
-    return PointResult(row, replications, rate_rows)
+def _simulate(prepared: PreparedPoint, replicated: _Replications) -> PointResult:
+    saturated = _saturated(prepared, replicated.start(None))
+    at_rates = [replicated.start(rate_rps)(prepared.run.requests) for rate_rps, _ in prepared.rates]
+    return prepared.result(saturated, at_rates)
 
 
-def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:
-    """Every (rate, load) of the point: requests/s offered, and those accepted as a share of the theoretical rate."""
-    full_load_rps = forms.theory_rate_rps / (1 - forms.rejected_share)
-    if point.arrivals.loads:
-        return [(load * full_load_rps, load) for load in point.arrivals.loads]
-    return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
+def _saturated(prepared: PreparedPoint, run_to: Callable[[int], list[Replication]]) -> Saturated:
+    """Run all replications to the same checkpoints until they have passed."""
+    checkpoints = Checkpoints(prepared.point, prepared.run)
+    while not checkpoints.passed(replications := run_to(checkpoints.requests)):
+        pass
+    return checkpoints.conclude(replications)
 
 
-def _saturated(point: Point, run: Run, run_to: Callable[[int], list[Replication]]) -> Saturated:
-    """Run all replications to the same checkpoints, doubling, until the interval is as narrow as asked."""
-    theory = sampled_theory(point)
-    requests = run.requests
-    while True:
-        replications = run_to(requests)
-        expected = [theory.ratio(sampled_lengths(replication)) for replication in replications]
-        interval = pooled_throughput(replications, expected)
-        precise = run.precision is None or interval.relative_half_width <= run.precision
-        if precise or requests >= run.max_requests:
-            break
-        requests = min(2 * requests, run.max_requests)
-    if is_nonergodic(replications):
-        throughputs = [replication.throughput_rps for replication in replications]
-        range_of_starts = Interval(interval.estimate, min(throughputs), max(throughputs))
-        return Saturated(replications, expected, range_of_starts, range_of_starts, "nonergodic")
-    decisive = pooled_throughput(replications, expected, confidence=VERDICT_CONFIDENCE)
-    if not precise:
-        return Saturated(replications, expected, interval, decisive, "capped")
-    running = max(r.running_sum / r.iterations for r in replications)
-    short = requests < WINDOW_PER_RUNNING * running
-    return Saturated(replications, expected, interval, decisive, "short" if short else "ok")
-
-
-def sampled_lengths(replication: Replication) -> Lengths:
-    """Means over the requests that a saturated replication completed."""
-    requests = replication.requests
-    return Lengths(
-        replication.prompt_sum / requests,
-        replication.decode_sum / requests,
-        replication.decode_kv_sum / requests,
-        replication.squared_prompt_sum / requests,
-    )
-
-
-def _relative_cost(point: Point) -> float:
-    """Guess the time a point takes, in any unit: iterations a request, and the same again for the request itself."""
-    if infeasible_reason(point) is not None:
-        return 0.0
-    return 1.0 + 1.0 / closed_forms(point).completions_per_iteration
+def _cost(point: Point) -> float:
+    return 0.0 if infeasible_reason(point) is not None else relative_cost(closed_forms(point))
 
 
 def _columns(table: Iterable[Row]) -> dict[str, Sequence[Any]]:

@@ -12,12 +12,14 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from fastq.engine import worker
 from fastq.engine.cpus import usable_cpus
 from fastq.errors import BackendUnavailable, SpecError, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
+    from multiprocessing.sharedctypes import Synchronized
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -141,7 +143,8 @@ def _local(workers: int, threads: int) -> Iterator[Crew]:
         return
     context = multiprocessing.get_context("spawn")
     lifeline_end, lifeline = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline_end,))
+    numbers = context.Value("i", 0)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline_end, numbers))
     try:
         yield Crew(pool, workers, threads, in_flight=2 * workers)
         pool.shutdown()
@@ -151,8 +154,11 @@ def _local(workers: int, threads: int) -> Iterator[Crew]:
         lifeline_end.close()
 
 
-def _start_worker(lifeline_end: Connection) -> None:
-    """Leave SIGINT to the parent, and die with it, or at its word: when its end of the lifeline closes."""
+def _start_worker(lifeline_end: Connection, numbers: Synchronized[int]) -> None:
+    """Take the next number, leave SIGINT to the parent, and die with it, or at its word: when its lifeline closes."""
+    with numbers.get_lock():
+        worker.set_number(numbers.value)
+        numbers.value += 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def die_with_parent() -> None:

@@ -334,9 +334,9 @@ def _compile(spec: Spec, backend: str) -> float:
     """Refuse a backend that is not there, and compile once, before any worker starts; return the seconds."""
     from fastq.engine.backend import choose_backend, warm_up
 
-    choose_backend(backend)
+    chosen = choose_backend(backend)
     began_s = time.monotonic()
-    warm_up(spec)
+    warm_up(spec, chosen)
     return time.monotonic() - began_s
 
 

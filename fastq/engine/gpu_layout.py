@@ -1,0 +1,165 @@
+"""Where the states and tables of many replications lie in the memory of a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastq.kernels import _layout as layout
+from fastq.kernels.cuda import PLACES, Pools
+from fastq.kernels.histogram import BINS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastq.engine.encode import Encoded
+
+SATURATED_ROWS = layout.HIST_ITERATION + 1
+RATES_ROWS = layout.HIST_E2E + 1
+HISTOGRAM_BYTES = 4  # a bin
+BYTES_PER_SLOT = (
+    4 * layout.SEQ_COLUMNS + 8 * layout.TIME_COLUMNS + 4 * 4
+)  # seqs, times, and four lists of slots
+BYTES_PER_REPLICATION = 8 * layout.REGISTERS + layout.PARAMS.itemsize + PLACES.itemsize + 4 * 8
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Replications of one point to be simulated on a card.
+
+    Parameters
+    ----------
+    encoded
+        The point.
+    replications
+        Their numbers.
+    arrival_rate_rps
+        Arrival rate; ``None``: an infinite backlog.
+    """
+
+    encoded: Encoded
+    replications: Sequence[int]
+    arrival_rate_rps: float | None
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """What is compiled apart: (saturated, lookahead)."""
+        return self.arrival_rate_rps is None, self.encoded.lookahead
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory that they take, bytes, tables apart."""
+        encoded = self.encoded
+        rows = SATURATED_ROWS if self.arrival_rate_rps is None else RATES_ROWS
+        profile = encoded.wheel if encoded.lookahead else 1
+        each = (
+            BYTES_PER_REPLICATION
+            + BYTES_PER_SLOT * encoded.slots
+            + 4 * (encoded.wheel + encoded.block_size + profile)
+            + HISTOGRAM_BYTES * rows * BINS
+        )
+        return each * len(self.replications)
+
+
+class _Tables:
+    """Tables of one kind, one behind the other; one that several points share lies there once."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[Any]] = []
+        self._places: dict[tuple[int, int], tuple[int, int]] = {}
+        self._end = 0
+
+    def place(self, table: NDArray[Any]) -> tuple[int, int]:
+        """First and last + 1 row of ``table``, which the caller keeps alive."""
+        key = table.ctypes.data, len(table)
+        if key not in self._places:
+            self._places[key] = self._end, self._end + len(table)
+            self._parts.append(table)
+            self._end += len(table)
+        return self._places[key]
+
+    def joined(self) -> NDArray[Any]:
+        """All of them."""
+        return np.concatenate(self._parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything lies, and what starts out with a value.
+
+    Parameters
+    ----------
+    params, places
+        A record a replication.
+    tables
+        Joined tables by pool.
+    slots, wheel, growth, profile
+        Entries of the pools.
+    rows
+        Histograms of each replication.
+    """
+
+    params: NDArray[np.void]
+    places: NDArray[np.void]
+    tables: dict[str, NDArray[Any]]
+    slots: int
+    wheel: int
+    growth: int
+    profile: int
+    rows: int
+
+    def pools(self, upload: Callable[[NDArray[Any]], Any], empty: Callable[[Any, Any], Any]) -> Pools:
+        """Allocate all pools, with ``upload`` where there are values and ``empty(shape, dtype)`` elsewhere."""
+        count, slots = len(self.params), self.slots
+        return Pools(
+            **{name: upload(table) for name, table in self.tables.items()},
+            seqs=empty(slots * layout.SEQ_COLUMNS, np.uint32),
+            times=empty(slots * layout.TIME_COLUMNS, np.int64),
+            wheel=empty(self.wheel, np.uint32),
+            growth=empty(self.growth, np.int32),
+            prefilling=empty(slots, np.uint32),
+            stack=empty(slots, np.uint32),
+            fresh=empty(slots, np.uint32),
+            free=empty(slots, np.uint32),
+            profile=empty(self.profile, np.int32),
+            x=upload(np.zeros((count, layout.REGISTERS), np.int64)),
+            histograms=empty((count, self.rows, BINS), np.uint32),
+            occupied=empty((count, self.rows, 2), np.int32),
+        )
+
+
+def plan(placed: Sequence[Placed]) -> Plan:
+    """Give each replication its place, in order; all are of one kind."""
+    params = np.concatenate(
+        [
+            one.encoded.for_replications(one.replications, arrival_rate_rps=one.arrival_rate_rps)
+            for one in placed
+        ]
+    )
+    counts = [len(one.replications) for one in placed]
+    places = np.zeros(len(params), PLACES)
+    tables = {name: _Tables() for name in layout.Tables._fields}
+    for name, joined in tables.items():
+        spans = np.array([joined.place(getattr(one.encoded.tables, name)) for one in placed])
+        places[name], places[f"{name}_end"] = np.repeat(spans, counts, axis=0).T
+    sizes = {
+        "slots": [one.encoded.slots for one in placed],
+        "wheel": [one.encoded.wheel for one in placed],
+        "growth": [one.encoded.block_size for one in placed],
+        "profile": [one.encoded.wheel if one.encoded.lookahead else 1 for one in placed],
+    }
+    ends = {name: np.cumsum(np.repeat(size, counts)) for name, size in sizes.items()}
+    for name, size in sizes.items():
+        places[f"{name}_end"] = ends[name]
+        places[name] = ends[name] - np.repeat(size, counts)
+    return Plan(
+        params=params,
+        places=places,
+        tables={name: joined.joined() for name, joined in tables.items()},
+        rows=SATURATED_ROWS if placed[0].arrival_rate_rps is None else RATES_ROWS,
+        **{name: int(end[-1]) for name, end in ends.items()},
+    )

@@ -1,0 +1,235 @@
+"""Points on a GPU: which replications go there together, and what is made of those that are done."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastq.engine import worker
+from fastq.engine.blocks import BlockStopped
+from fastq.engine.checkpoints import Checkpoints
+from fastq.engine.gpu_layout import Placed
+from fastq.engine.gpu_wave import Wave
+from fastq.engine.point_result import PointResult, prepare, relative_cost
+from fastq.engine.window import read_window
+from fastq.errors import BackendUnavailable
+from fastq.kernels.cuda import OutOfMemory, free_bytes, use_device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from fastq.analysis.replication import Occupied, Replication
+    from fastq.engine.blocks import StopFlag
+    from fastq.engine.checkpoints import Saturated
+    from fastq.engine.encode import Encoded
+    from fastq.engine.point_result import PreparedPoint
+    from fastq.model.spec import Spec
+
+WAVES_IN_FLIGHT = 2
+"""While the host reads what one has yielded, the card is busy with another."""
+
+MEMORY_SHARE = 4
+"""A wave takes at most this part, 1/4, of the memory that is free: two are in flight, and half is left to others."""
+
+_NO_BINS: list[Occupied] = [(0, np.empty(0, np.int64))]
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """The replications of one point under a backlog, or at one rate.
+
+    Parameters
+    ----------
+    placed
+        What goes on the card.
+    goal
+        Requests to complete in each window.
+    cost
+        Expected time of a request, in any unit.
+    further
+        Told of the replications that have reached the goal, without their histograms: the next goal, or ``None``.
+    done
+        Told of the replications in the end.
+    """
+
+    placed: Placed
+    goal: int
+    cost: float
+    further: Callable[[list[Replication]], int | None]
+    done: Callable[[list[Replication]], None]
+
+
+def evaluate_points(
+    spec: Spec,
+    indices: Iterable[int],
+    *,
+    stop: StopFlag | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, PointResult]:
+    """Compute the rows of some points on the GPU of this worker.
+
+    Raises
+    ------
+    InfeasibleError
+        A point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    BackendUnavailable
+        A point does not fit in the memory of the GPU.
+    BlockStopped
+        ``stop`` was set.
+    """
+    results: dict[int, PointResult] = {}
+
+    def finish(index: int, result: PointResult) -> None:
+        results[index] = result
+        if progress is not None:
+            progress(1, result.simulated_requests)
+
+    jobs: list[Job] = []
+    for index in indices:
+        _heed(stop)
+        prepared = prepare(spec, index)
+        if isinstance(prepared, PointResult):
+            finish(index, prepared)
+        else:
+            jobs += _Point(prepared, finish).jobs()
+    run_jobs(jobs, stop)
+    return results
+
+
+def run_alone(
+    encoded: Encoded, replications: Sequence[int], arrival_rate_rps: float | None, *, requests: int
+) -> list[Replication]:
+    """Run some replications of one point on the GPU until ``requests`` have completed inside the window of each."""
+    found: list[Replication] = []
+    placed = Placed(encoded, replications, arrival_rate_rps)
+    run_jobs([Job(placed, requests, 1.0, lambda _: None, found.extend)])
+    return found
+
+
+@dataclass(eq=False, slots=True)
+class _Point:
+    """A point on its way through the card: under a backlog and at every rate, in any order."""
+
+    prepared: PreparedPoint
+    finish: Callable[[int, PointResult], None]
+    saturated: Saturated | None = None
+    at_rates: dict[int, list[Replication]] = field(default_factory=dict)
+
+    def jobs(self) -> Iterator[Job]:
+        prepared, run = self.prepared, self.prepared.run
+        checkpoints = Checkpoints(prepared.point, run)
+        cost = relative_cost(prepared.forms)
+
+        def further(replications: list[Replication]) -> int | None:
+            return None if checkpoints.passed(replications) else checkpoints.requests
+
+        def saturated(replications: list[Replication]) -> None:
+            self.saturated = checkpoints.conclude(replications)
+            self._finish_if_complete()
+
+        everyone = range(run.replications)
+        yield Job(Placed(prepared.encoded, everyone, None), checkpoints.requests, cost, further, saturated)
+        for number, (rate_rps, _) in enumerate(prepared.rates):
+            placed = Placed(prepared.encoded, everyone, rate_rps)
+            yield Job(placed, run.requests, cost, lambda _: None, self._at_rate(number))
+
+    def _at_rate(self, number: int) -> Callable[[list[Replication]], None]:
+        def done(replications: list[Replication]) -> None:
+            self.at_rates[number] = replications
+            self._finish_if_complete()
+
+        return done
+
+    def _finish_if_complete(self) -> None:
+        if self.saturated is not None and len(self.at_rates) == len(self.prepared.rates):
+            at_rates = [self.at_rates[number] for number in range(len(self.at_rates))]
+            self.finish(self.prepared.point.index, self.prepared.result(self.saturated, at_rates))
+
+
+def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
+    """Run all jobs, several waves of them on the card at a time."""
+    use_device(worker.number())
+    queue = deque(_cut_into_waves(jobs, free_bytes() // MEMORY_SHARE))
+    in_flight: deque[tuple[Wave, list[Job]]] = deque()
+    while queue or in_flight:
+        _heed(stop)
+        while queue and len(in_flight) < WAVES_IN_FLIGHT:
+            together = queue.popleft()
+            try:
+                wave = Wave([job.placed for job in together], [job.goal for job in together])
+            except OutOfMemory:
+                if in_flight:
+                    queue.appendleft(together)
+                    break
+                queue.extendleft(reversed(_smaller(together)))
+                continue
+            wave.launch()
+            in_flight.append((wave, together))
+        wave, together = in_flight.popleft()
+        finished = _look(wave, together)
+        _heed(stop)
+        if wave.running:
+            wave.launch()
+            in_flight.append((wave, together))
+        for job, replications in finished:
+            job.done(replications)
+
+
+def _look(wave: Wave, jobs: Sequence[Job]) -> list[tuple[Job, list[Replication]]]:
+    """Wait for a launch; carry on what has to run further, and take out what has not."""
+    leaving = []
+    for position in wave.arrived():
+        goal = jobs[position].further([read_window(x, _NO_BINS) for x in wave.registers(position)])
+        if goal is None:
+            leaving.append(position)
+        else:
+            wave.carry_on(position, goal)
+    if not leaving:
+        return []
+    histograms = wave.retire(leaving)
+    return [
+        (
+            jobs[position],
+            [read_window(x, bins) for x, bins in zip(wave.registers(position), each, strict=True)],
+        )
+        for position, each in zip(leaving, histograms, strict=True)
+    ]
+
+
+def _cut_into_waves(jobs: Sequence[Job], most_bytes: int) -> Iterator[list[Job]]:
+    """Put jobs of one kind together, neighbours of like cost, in no fewer waves than can be in flight."""
+    by_kind = sorted(jobs, key=lambda job: (job.placed.kind, -job.cost))
+    for _, group in groupby(by_kind, key=lambda job: job.placed.kind):
+        alike = list(group)
+        total_bytes = sum(job.placed.state_bytes for job in alike)
+        limit_bytes = min(most_bytes, -(-total_bytes // WAVES_IN_FLIGHT))
+        wave: list[Job] = []
+        filled_bytes = 0
+        for job in alike:
+            if wave and filled_bytes + job.placed.state_bytes > limit_bytes:
+                yield wave
+                wave, filled_bytes = [], 0
+            wave.append(job)
+            filled_bytes += job.placed.state_bytes
+        yield wave
+
+
+def _smaller(jobs: list[Job]) -> list[list[Job]]:
+    """Halve a wave for which memory was short."""
+    if len(jobs) == 1:
+        size = jobs[0].placed.state_bytes
+        raise BackendUnavailable(
+            f"the replications of one point take {size / 1e9:.3g} GB of GPU memory and {free_bytes() / 1e9:.3g} GB "
+            "are free; take fewer --workers or run.replications, or --backend cpu"
+        )
+    half = len(jobs) // 2
+    return [jobs[:half], jobs[half:]]
+
+
+def _heed(stop: StopFlag | None) -> None:
+    if stop is not None and stop.is_set():
+        raise BlockStopped

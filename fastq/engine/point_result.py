@@ -1,0 +1,131 @@
+"""A point before it is simulated, and its rows afterwards, whatever simulated it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastq.closed_forms import closed_forms
+from fastq.engine import rows
+from fastq.engine.encode import encode
+from fastq.model.feasibility import infeasible_reason, refusal
+
+if TYPE_CHECKING:
+    from fastq.analysis.replication import Replication
+    from fastq.closed_forms import ClosedForms
+    from fastq.engine.checkpoints import Saturated
+    from fastq.engine.encode import Encoded
+    from fastq.model.point import Point
+    from fastq.model.run import Run
+    from fastq.model.spec import Spec
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PointResult:
+    """The rows of one point.
+
+    Parameters
+    ----------
+    point
+        Its row of the table of points.
+    replications, rates
+        Its rows of the other tables; no ``rates`` without measure ``rates``.
+    """
+
+    point: Row
+    replications: list[Row] = field(default_factory=list, repr=False)
+    rates: list[Row] = field(default_factory=list, repr=False)
+
+    @property
+    def simulated_requests(self) -> int:
+        """Requests completed in all windows."""
+        return sum(int(row["requests"]) for row in self.replications)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedPoint:
+    """A feasible point with all that a simulation of it needs.
+
+    Parameters
+    ----------
+    point, run
+        What is simulated.
+    forms
+        Its closed forms.
+    encoded
+        Its integers.
+    rates
+        Every arrival rate to measure, with its load.
+    """
+
+    point: Point
+    run: Run
+    forms: ClosedForms
+    encoded: Encoded
+    rates: list[tuple[float, float]]
+
+    def result(self, saturated: Saturated, at_rates: list[list[Replication]]) -> PointResult:
+        """Rows of the point, from what it does under a backlog and at each of its ``rates``."""
+        point = self.point
+        replications = [
+            rows.replication_row(point, number, replication, expected=expected)
+            for number, (replication, expected) in enumerate(
+                zip(saturated.replications, saturated.expected, strict=True)
+            )
+        ]
+        rate_rows = []
+        for (rate_rps, load), at_rate in zip(self.rates, at_rates, strict=True):
+            replications += [
+                rows.replication_row(point, number, replication, arrival_rate_rps=rate_rps, load=load)
+                for number, replication in enumerate(at_rate)
+            ]
+            rate_rows.append(
+                rows.rate_row(
+                    point,
+                    at_rate,
+                    arrival_rate_rps=rate_rps,
+                    load=load,
+                    accepted_rate_rps=rate_rps * (1 - self.forms.rejected_share),
+                    service_rate=saturated.decisive,
+                    nonergodic=saturated.status == "nonergodic",
+                )
+            )
+        row = rows.point_row(
+            point, self.forms, saturated.replications, saturated.service_rate, saturated.status
+        )
+        return PointResult(row, replications, rate_rows)
+
+
+def prepare(spec: Spec, index: int) -> PreparedPoint | PointResult:
+    """Make the point of ``index`` ready to be simulated; a point that can't run has its rows at once.
+
+    Raises
+    ------
+    InfeasibleError
+        The point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    """
+    point, run = spec.point(index), spec.run
+    reason = infeasible_reason(point)
+    if reason is not None:
+        if run.infeasible == "error":
+            raise refusal(point, reason, source=spec.source)
+        return PointResult(rows.skipped_row(point, reason))
+    forms = closed_forms(point)
+    encoded = encode(point, run, mean_running=forms.mean_running)
+    rates = arrival_rates(point, forms) if "rates" in run.measure else []
+    return PreparedPoint(point, run, forms, encoded, rates)
+
+
+def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:
+    """Every (rate, load) of the point: requests/s offered, and those accepted as a share of the theoretical rate."""
+    full_load_rps = forms.theory_rate_rps / (1 - forms.rejected_share)
+    if point.arrivals.loads:
+        return [(load * full_load_rps, load) for load in point.arrivals.loads]
+    return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
+
+
+def relative_cost(forms: ClosedForms) -> float:
+    """Guess the time a point takes, in any unit: iterations a request, and the same again for the request itself."""
+    return 1.0 + 1.0 / forms.completions_per_iteration

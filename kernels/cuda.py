@@ -1,0 +1,327 @@
+"""The loop, compiled for NVIDIA GPUs: a thread is a replication. The only file that imports numba.cuda.
+
+The state of a replication lies together, a row a slot, as on the CPU: the threads of a warp are at different slots
+and at different iterations, so arrays interleaved by thread would touch two to three times the memory
+(``benchmarks/gpu_sectors.py`` counts it). What all threads do touch at once, the registers and parameters, each
+holds in registers of the processor.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+from numba.core import config
+from numba.cuda.cudadrv.driver import CudaAPIError
+
+from fastq.kernels._jit import device, source_digest
+from fastq.kernels._layout import (
+    DONE,
+    I32,
+    I64,
+    REGISTERS,
+    SEQ_COLUMN_BITS,
+    TIME_COLUMN_BITS,
+    U32,
+    Record,
+    State,
+    Tables,
+)
+from fastq.kernels.trajectory import make_advance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+THREADS_PER_BLOCK = 64
+"""Small, so that a block whose replications have finished makes room soon; two warps hide little by themselves."""
+
+SIMULATED_FREE_BYTES = 1 << 30
+"""What numba's simulator, which knows no limit, is taken to have."""
+
+_OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
+
+PLACES = np.dtype(
+    [
+        (name, np.int64)
+        for array in ("prompts", "outputs", "gaps", "planes", "slots", "wheel", "growth", "profile")
+        for name in (array, f"{array}_end")
+    ],
+    align=True,
+)
+"""Where a replication's part of each pool begins and ends; slots count for all arrays with a row a slot."""
+
+
+class Pools(NamedTuple):
+    """What all replications of a launch read and write: the parts of each one behind the other.
+
+    Parameters
+    ----------
+    prompts, outputs, gaps, planes
+        The tables of :class:`fastq.kernels._layout.Tables`; replications share theirs.
+    seqs, times, wheel, growth, prefilling, stack, fresh, free, profile
+        As in :class:`fastq.kernels._layout.State`.
+    x
+        (replications, REGISTERS)
+    histograms
+        (replications, rows, BINS), uint32: a replication counts fewer than 2^32 of anything.
+    occupied
+        (replications, rows, 2) first and last + 1 occupied bin, once a replication is done.
+    """
+
+    prompts: I32
+    outputs: I32
+    gaps: I64
+    planes: I64
+    seqs: U32
+    times: I64
+    wheel: U32
+    growth: I32
+    prefilling: U32
+    stack: U32
+    fresh: U32
+    free: U32
+    profile: I32
+    x: I64
+    histograms: U32
+    occupied: I32
+
+
+class Params(NamedTuple):
+    """A record of :data:`fastq.kernels._layout.PARAMS` as values, so that they can stay in registers."""
+
+    kv_blocks: int
+    block_size: int
+    block_multiplier: int
+    block_shift: int
+    max_num_seqs: int
+    token_budget: int
+    prefill_chunk: int
+    watermark_blocks: int
+    max_total_tokens: int
+    admission: int
+    restart: int
+    paper: int
+    joint: int
+    aged_requests: int
+    gap_mantissa: int
+    gap_shift: int
+    key_low: int
+    key_high: int
+    replication: int
+    warmup_requests: int
+    wheel_mask: int
+
+
+@device
+def params_of(r: Any) -> Params:
+    """Read all of record ``r``."""
+    return Params(
+        r.kv_blocks,
+        r.block_size,
+        r.block_multiplier,
+        r.block_shift,
+        r.max_num_seqs,
+        r.token_budget,
+        r.prefill_chunk,
+        r.watermark_blocks,
+        r.max_total_tokens,
+        r.admission,
+        r.restart,
+        r.paper,
+        r.joint,
+        r.aged_requests,
+        r.gap_mantissa,
+        r.gap_shift,
+        r.key_low,
+        r.key_high,
+        r.replication,
+        r.warmup_requests,
+        r.wheel_mask,
+    )
+
+
+@device
+def tables_of(at: Any, pools: Pools) -> Tables:
+    """The tables of the replication at ``at``."""
+    return Tables(
+        pools.prompts[at.prompts : at.prompts_end],
+        pools.outputs[at.outputs : at.outputs_end],
+        pools.gaps[at.gaps : at.gaps_end],
+        pools.planes[at.planes : at.planes_end],
+    )
+
+
+@device
+def state_of(at: Any, pools: Pools, x: I64, t: int) -> State:
+    """The state of replication ``t``, which lies at ``at``, with its registers in ``x``."""
+    slot = at.slots
+    end = at.slots_end
+    return State(
+        x,
+        pools.seqs[slot << SEQ_COLUMN_BITS : end << SEQ_COLUMN_BITS],
+        pools.times[slot << TIME_COLUMN_BITS : end << TIME_COLUMN_BITS],
+        pools.wheel[at.wheel : at.wheel_end],
+        pools.growth[at.growth : at.growth_end],
+        pools.prefilling[slot:end],
+        pools.stack[slot:end],
+        pools.fresh[slot:end],
+        pools.free[slot:end],
+        pools.profile[at.profile : at.profile_end],
+        pools.histograms[t],
+    )
+
+
+@device
+def note_occupied(histograms: Any, occupied: I32) -> None:
+    """Note the first and the last + 1 occupied bin of each histogram; both 0 where it is empty."""
+    for row in range(histograms.shape[0]):
+        end = histograms.shape[1]
+        while end > 0 and histograms[row, end - 1] == 0:
+            end -= 1
+        first = 0
+        while first < end and histograms[row, first] == 0:
+            first += 1
+        occupied[row, 0] = first
+        occupied[row, 1] = end
+
+
+def advance_kernel(saturated: bool, lookahead: bool) -> Callable[..., None]:
+    """The kernel for one kind of replication, not compiled.
+
+    Returns
+    -------
+    Callable
+        ``advance_each(active, params, places, pools, goals, steps, status)``: carries the replications numbered
+        in ``active`` on by one call of the loop of :func:`fastq.kernels.trajectory.make_advance`, each to its
+        number of completions in ``goals``, and leaves why it returned in ``status``.
+    """
+    advance = device(make_advance(saturated, lookahead, False))
+    digest = source_digest()
+    kind = (saturated, lookahead)
+
+    def advance_each(
+        active: I64, params: Any, places: Any, pools: Pools, goals: I64, steps: int, status: I64
+    ) -> None:
+        # Named so that this kernel's cache entry changes with any kernel source and with the kind.
+        _ = digest, kind
+        k = cuda.grid(1)
+        if k >= active.shape[0]:
+            return
+        t = active[k]
+        # Every index into it is a constant once all is inlined, so it ends up in registers.
+        x = cuda.local.array(REGISTERS, np.int64)
+        for r in range(REGISTERS):
+            x[r] = pools.x[t, r]
+        at = places[t]
+        state = state_of(at, pools, x, t)
+        unused = Record(pools.x, pools.x, pools.x)
+        why = advance(params_of(params[t]), tables_of(at, pools), state, unused, goals[t], steps)
+        if why == DONE:
+            note_occupied(state.histograms, pools.occupied[t])
+        for r in range(REGISTERS):
+            pools.x[t, r] = x[r]
+        status[t] = why
+
+    return advance_each
+
+
+def pack_bins(chosen: I64, starts: I64, pools: Pools, packed: U32) -> None:
+    """Copy the occupied bins of the ``chosen`` replications, one histogram behind the other, from ``starts`` on."""
+    k = cuda.grid(1)
+    if k >= chosen.shape[0]:
+        return
+    t = chosen[k]
+    i = starts[k]
+    for row in range(pools.histograms.shape[1]):
+        for b in range(pools.occupied[t, row, 0], pools.occupied[t, row, 1]):
+            packed[i] = pools.histograms[t, row, b]
+            i += 1
+
+
+class OutOfMemory(Exception):
+    """The card has not as much memory left as was asked for."""
+
+
+class Launch:
+    """A queue of work on the card, with copies in and out in order; several run side by side."""
+
+    def __init__(self) -> None:
+        self._stream = cuda.stream()
+        self._began, self._ended = cuda.event(), cuda.event()
+
+    def upload(self, array: NDArray[Any]) -> Any:
+        """Copy ``array`` to the card."""
+        return _allocated(cuda.to_device, array, stream=self._stream)
+
+    def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
+        """Memory on the card that holds anything."""
+        return _allocated(cuda.device_array, shape, dtype, stream=self._stream)
+
+    def download(self, array: Any) -> NDArray[Any]:
+        """Copy ``array`` from the card, when all that was asked for before is done."""
+        copied: NDArray[Any] = array.copy_to_host(stream=self._stream)
+        self._stream.synchronize()
+        return copied
+
+    def run(self, kernel: Any, threads: int, *arguments: Any) -> None:
+        """Start ``kernel``; it runs when all that was asked for before is done."""
+        blocks = -(-threads // THREADS_PER_BLOCK)
+        self._began.record(self._stream)
+        kernel[blocks, THREADS_PER_BLOCK, self._stream](*arguments)
+        self._ended.record(self._stream)
+
+    def kernel_s(self) -> float:
+        """Time that the last kernel took, which must be over, seconds; not above 0 where nobody measures."""
+        return float(self._began.elapsed_time(self._ended)) / 1000
+
+
+def _allocated(allocate: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    try:
+        return allocate(*arguments, **options)
+    except CudaAPIError as error:
+        if getattr(error, "code", None) == _OUT_OF_MEMORY:
+            raise OutOfMemory from error
+        raise
+
+
+@cache
+def compiled_advance(saturated: bool, lookahead: bool) -> Any:
+    """The kernel of :func:`advance_kernel`, compiled when first launched and kept on disk."""
+    return cuda.jit(cache=True)(advance_kernel(saturated, lookahead))
+
+
+@cache
+def compiled_pack() -> Any:
+    """The kernel :func:`pack_bins`, compiled when first launched."""
+    return cuda.jit(pack_bins)
+
+
+def why_unusable() -> str | None:
+    """Say what keeps kernels from running here; ``None`` where they can."""
+    if cuda.is_available():
+        return None
+    found = str(cuda.cuda_error() or "").split()
+    return " ".join(found) or "numba-cuda finds no GPU, or not the libraries of the CUDA toolkit"
+
+
+def use_device(number: int) -> None:
+    """Run what follows in this thread on a card, worker ``number`` on the next one each."""
+    cuda.select_device(number % len(cuda.gpus))
+
+
+def device_names() -> list[str]:
+    """Names of the cards that this process can use."""
+    if config.ENABLE_CUDASIM:
+        return ["numba's simulator"]
+    return [str(gpu.name) for gpu in cuda.gpus]
+
+
+def free_bytes() -> int:
+    """Memory that the card in use has free, bytes."""
+    if config.ENABLE_CUDASIM:
+        return SIMULATED_FREE_BYTES
+    return int(cuda.current_context().get_memory_info().free)
