@@ -5,11 +5,13 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from fake_grid import FakeSpec, dies_at_block, evaluate, fails_at_block
 
+from fastq.engine import worker
 from fastq.engine.executors import open_crew
 from fastq.engine.status import status
 from fastq.engine.sweep import sweep
@@ -48,6 +50,17 @@ def test_threads_and_spawned_processes_write_the_same_bytes(tmp_path, expected):
     assert [state.requests_done for state in told if state.over] == [6000] * 3
     for name in ("threads", "processes", "workers"):
         assert tree(tmp_path / name) == expected
+
+
+def number_after_a_while(_):
+    time.sleep(0.2)
+    return worker.number()
+
+
+def test_workers_are_numbered_and_whoever_is_none_is_the_first():
+    assert worker.number() == 0
+    with open_crew(None, tasks=9, workers=2, threads=1) as crew:
+        assert set(crew.executor.map(number_after_a_while, range(8))) == {0, 1}
 
 
 def test_a_dask_cluster_of_this_machine_writes_the_same_bytes(tmp_path, expected):

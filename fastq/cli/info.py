@@ -13,7 +13,7 @@ from fastq.cli.exit_status import ExitStatus
 if TYPE_CHECKING:
     import argparse
 
-_PACKAGES = ("numba", "numpy", "scipy", "pyarrow", "matplotlib", "dask")
+_PACKAGES = ("numba", "numba-cuda", "numpy", "scipy", "pyarrow", "matplotlib", "dask")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,17 +41,12 @@ def fastq_version() -> str:
 
 
 def _facts() -> dict[str, Any]:
-    from fastq.engine.backend import choose_backend
+    from fastq.engine.backend import gpu_names, why_not_cuda
     from fastq.engine.cpus import usable_cpus
-    from fastq.errors import BackendUnavailable
     from fastq.model.catalogue import grid_names, replica_names, workload_names
     from fastq.model.version import RESULTS_VERSION
 
-    try:
-        choose_backend("cuda")
-        cuda = "available"
-    except BackendUnavailable as error:
-        cuda = f"not available: {error}"
+    reason = why_not_cuda()
     return {
         "versions": {
             "fastq": fastq_version(),
@@ -61,7 +56,7 @@ def _facts() -> dict[str, Any]:
         },
         "platform": platform.platform(),
         "cpus": {"usable": usable_cpus(), "present": os.cpu_count()},
-        "cuda": cuda,
+        "cuda": f"available: {', '.join(gpu_names())}" if reason is None else f"not available: {reason}",
         "cache_directory": os.environ.get("NUMBA_CACHE_DIR", "beside the kernels"),
         "catalogues": {
             "grids": list(grid_names()),

@@ -8,6 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fastq.cli.backend_notice import tell_fallback
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
 from fastq.cli.points_table import points_table
@@ -122,10 +123,15 @@ def _run_sweep(spec: Spec, args: argparse.Namespace, options: dict[str, Any]) ->
     if args.quiet:
         return run()
     report = reporter(sys.stderr)
+    tell_backend = args.backend == "auto"
     with compile_notice() as compiled:
 
         def progress(state: Progress) -> None:
+            nonlocal tell_backend
             compiled()
+            if tell_backend:
+                tell_backend = False
+                tell_fallback()
             report(state)
 
         return run(progress=progress)

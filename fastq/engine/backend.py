@@ -54,6 +54,13 @@ def why_not_cuda() -> str | None:
     return why_unusable()
 
 
+def gpu_names() -> list[str]:
+    """Names of the GPUs that the cuda backend would use; only where it can run."""
+    from fastq.kernels.cuda import device_names
+
+    return device_names()
+
+
 def warm_up(spec: Spec, backend: str = "cpu") -> None:
     """Compile, or load from the cache, the kernels that a run of ``spec`` needs, before threads or workers start.
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastq.engine.backend import choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, Shard, parse_shard
 from fastq.engine.executors import refuse_counts, share_cpus
 from fastq.engine.sweep import refuse_infeasible
@@ -82,7 +83,12 @@ def estimate(
     mine = part.select(range(manifest.blocks))
     points = sum(len(manifest.block_range(block)) for block in mine)
     processes, each = share_cpus(workers, threads, len(mine))
-    point_s, sampled = _time_points(len(spec), sample or _sample(spec, backend))
+    if sample is None and choose_backend(backend) == "cuda":
+        # The GPU is one, however many feed it: blocks are taken to run one after another.
+        processes = each = 1
+        point_s, sampled = _time_on_gpu(spec)
+    else:
+        point_s, sampled = _time_points(len(spec), sample or _sample(spec, backend))
     return SweepEstimate(
         points=points,
         blocks=len(mine),
@@ -95,12 +101,23 @@ def estimate(
 
 
 def _sample(spec: Spec, backend: str) -> Callable[[int], object]:
-    from fastq.engine.backend import choose_backend, warm_up
+    from fastq.engine.backend import warm_up
     from fastq.engine.evaluate import evaluate_point
 
-    choose_backend(backend)
     warm_up(spec)
     return lambda index: evaluate_point(spec, index, backend=backend)
+
+
+def _time_on_gpu(spec: Spec) -> tuple[float, int]:
+    """Return the mean time of a point, seconds, and how many were timed: as many at once as a block has."""
+    from fastq.engine.backend import warm_up
+    from fastq.engine.gpu_points import evaluate_points
+
+    warm_up(spec, "cuda")
+    indices = _spread(len(spec), BLOCK_POINTS)
+    began_s = time.perf_counter()
+    evaluate_points(spec, indices)
+    return (time.perf_counter() - began_s) / len(indices), len(indices)
 
 
 def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, int]:
@@ -109,8 +126,7 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
     The points lie evenly over the grid; they are taken in shuffled order, so that a budget that runs out
     early leaves no corner out.
     """
-    count = min(points, SAMPLE_POINTS)
-    indices = [(2 * k + 1) * points // (2 * count) for k in range(count)]
+    indices = _spread(points, SAMPLE_POINTS)
     random.Random(0).shuffle(indices)
     began_s = time.perf_counter()
     timed = 0
@@ -120,6 +136,12 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
         if time.perf_counter() - began_s > SAMPLE_BUDGET_S:
             break
     return (time.perf_counter() - began_s) / timed, timed
+
+
+def _spread(points: int, most: int) -> list[int]:
+    """Return at most so many indices, evenly over the grid."""
+    count = min(points, most)
+    return [(2 * k + 1) * points // (2 * count) for k in range(count)]
 
 
 def _point_bytes(spec: Spec, manifest: Manifest) -> float:

@@ -21,6 +21,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastq.engine.blocks import BLOCK_POINTS, BlockStopped, Evaluate, Shard, parse_shard
+from fastq.engine.cpus import usable_cpus
 from fastq.engine.executors import Crew, open_crew, refuse_counts
 from fastq.engine.interruption import SweepInterrupted, stop_on_signals
 from fastq.engine.progress import Tracker
@@ -129,7 +130,7 @@ def sweep(
         ``auto``, ``cpu`` or ``cuda``.
     workers, threads
         Worker processes, and threads in each; by default all CPUs that this process may use. One worker is
-        this process itself.
+        this process itself. Workers share out the GPUs, where these simulate.
     shard
         ``I/N``: only the blocks congruent to I modulo N, so that many machines can fill one data set.
     executor
@@ -171,7 +172,10 @@ def sweep(
     compile_s = 0.0
     if missing:
         if evaluate is None:
-            compile_s = _compile(spec, backend)
+            chosen, compile_s = _compile(spec, backend)
+            if chosen == "cuda" and workers is None and executor in (None, "local"):
+                # A GPU is fed by many: rows are made by the host, a process at a time.
+                workers = usable_cpus()
         try:
             with open_crew(
                 executor, tasks=len(missing), workers=workers, threads=threads, address=address
@@ -330,14 +334,14 @@ def _let_go(crew: Crew, pending: Iterable[Future[BlockDone]]) -> None:
         wait(running, timeout=STOP_GRACE_S)
 
 
-def _compile(spec: Spec, backend: str) -> float:
-    """Refuse a backend that is not there, and compile once, before any worker starts; return the seconds."""
+def _compile(spec: Spec, backend: str) -> tuple[str, float]:
+    """Refuse a backend that is not there, and compile once, before any worker starts; the backend and the seconds."""
     from fastq.engine.backend import choose_backend, warm_up
 
     chosen = choose_backend(backend)
     began_s = time.monotonic()
     warm_up(spec, chosen)
-    return time.monotonic() - began_s
+    return chosen, time.monotonic() - began_s
 
 
 def _statuses(location: Location, manifest: Manifest, blocks: list[int]) -> dict[str, int]:

@@ -1,0 +1,157 @@
+"""What each kernel compiles to, without a GPU: registers, spills and local memory of a thread, and instructions.
+
+``python -m benchmarks.gpu_ptx`` compiles every kernel to PTX with numba-cuda and links it with nvJitLink, both of the
+extra ``cuda``, and rewrites ``gpu_ptx.json`` beside this file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+import numpy as np
+
+from benchmarks.standard_case import standard_spec
+from fastq.engine.encode import encode
+from fastq.engine.gpu_layout import Placed, plan
+from fastq.kernels.cuda import advance_kernel, pack_bins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CAPABILITIES = ((8, 0), (9, 0))
+"""A100; H100 and H200."""
+
+KINDS = {
+    "saturated": (True, False),
+    "saturated, lookahead": (True, True),
+    "rates": (False, False),
+    "rates, lookahead": (False, True),
+}
+PACK = "pack_bins"
+FILE = Path(__file__).with_name("gpu_ptx.json")
+
+_COUNTED = {
+    "global_loads": r"ld\.global",
+    "global_stores": r"st\.global",
+    "local_accesses": r"(?:ld|st)\.local",
+    "calls": r"call\b",
+}
+_USED = re.compile(r"Used (\d+) registers")
+_STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """One kernel for one compute capability.
+
+    Parameters
+    ----------
+    instructions, global_loads, global_stores, local_accesses, calls
+        In the PTX, each counted once however often it runs.
+    registers, stack_bytes, spill_store_bytes, spill_load_bytes
+        Of a thread, once linked to machine code; ``None`` where nvJitLink is not installed.
+    """
+
+    kernel: str
+    capability: str
+    instructions: int
+    global_loads: int
+    global_stores: int
+    local_accesses: int
+    calls: int
+    registers: int | None = None
+    stack_bytes: int | None = None
+    spill_store_bytes: int | None = None
+    spill_load_bytes: int | None = None
+
+
+def compile_kernel(name: str, capability: tuple[int, int]) -> tuple[str, Compiled]:
+    """PTX of a kernel, and what is in it."""
+    from numba import cuda, typeof, types
+
+    function, arguments = _kernel(name)
+    signature = types.void(*(typeof(argument) for argument in arguments))
+    with _device(capability):
+        ptx, _ = cuda.compile(function, signature, device=False, abi="numba", cc=capability)
+    lines = [line.strip() for line in ptx.splitlines()]
+    counts = {
+        field: sum(bool(re.match(rf"(?:@!?%p\d+ )?{pattern}", line)) for line in lines)
+        for field, pattern in _COUNTED.items()
+    }
+    instructions = sum(line.endswith(";") and not line.startswith((".", "//")) for line in lines)
+    major, minor = capability
+    compiled = Compiled(name, f"{major}.{minor}", instructions, **counts, **link(ptx, capability))
+    return ptx, compiled
+
+
+def link(ptx: str, capability: tuple[int, int]) -> dict[str, int]:
+    """Registers, stack and spills of a thread; nothing where nvJitLink is not installed."""
+    try:
+        from cuda.bindings import nvjitlink
+    except ImportError:
+        return {}
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"]
+    handle = nvjitlink.create(len(options), options)
+    try:
+        code = ptx.encode()
+        nvjitlink.add_data(handle, nvjitlink.InputType.PTX, code, len(code), "kernel")
+        nvjitlink.complete(handle)
+        log = bytearray(nvjitlink.get_info_log_size(handle))
+        nvjitlink.get_info_log(handle, log)
+    finally:
+        nvjitlink.destroy(handle)
+    return _read_log(log.decode())
+
+
+def _read_log(log: str) -> dict[str, int]:
+    used, stack = _USED.search(log), _STACK.search(log)
+    if used is None or stack is None:
+        return {}
+    names = ("registers", "stack_bytes", "spill_store_bytes", "spill_load_bytes")
+    return dict(zip(names, map(int, (*used.groups(), *stack.groups())), strict=True))
+
+
+def _kernel(name: str) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """The kernel and arguments of the types that the engine gives it."""
+    saturated, _ = KINDS.get(name, (True, False))
+    spec = standard_spec()
+    encoded = encode(spec.point(0), spec.run, mean_running=1.0)
+    planned = plan([Placed(encoded, [0], None if saturated else 1.0)])
+    pools = planned.pools(np.copy, np.empty)
+    numbers = np.zeros(1, np.int64)
+    if name == PACK:
+        return pack_bins, (numbers, numbers, pools, np.zeros(1, np.uint32))
+    return advance_kernel(*KINDS[name]), (
+        numbers, planned.params, planned.places, pools, numbers, 1, numbers,
+    )  # fmt: skip
+
+
+@contextmanager
+def _device(capability: tuple[int, int]) -> Iterator[None]:
+    """Let numba-cuda, which asks the GPU that is there for its capability, hear of another."""
+    device = SimpleNamespace(compute_capability=capability)
+    with mock.patch("numba.cuda.dispatcher.get_current_device", return_value=device):
+        yield
+
+
+def main() -> None:
+    compiled = [compile_kernel(name, capability)[1] for capability in CAPABILITIES for name in (*KINDS, PACK)]
+    report = {
+        "versions": {name: version(name) for name in ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")},
+        "kernels": [asdict(one) for one in compiled],
+    }
+    FILE.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for one in compiled:
+        print(one)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""What must hold on a GPU, real or simulated: it gives the CPU's bits. Run by ``test_gpu.py``, in a process of its own.
+
+numba decides when it is imported whether ``cuda`` is a card or its simulator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import rate_at, with_digest
+from drawn import points
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastq.engine import gpu_points, gpu_wave
+from fastq.engine.blocks import BlockStopped
+from fastq.engine.encode import encode
+from fastq.engine.ensemble import Ensemble
+from fastq.engine.estimate import estimate
+from fastq.engine.evaluate import evaluate_block
+from fastq.engine.gpu_layout import Placed
+from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
+from fastq.engine.sweep import sweep
+from fastq.errors import BackendUnavailable, KernelError, SpecError
+from fastq.kernels.cuda import OutOfMemory
+from fastq.model.load import parse_spec
+from fastq.model.run import Run
+from fastq.model.scheduler import Admission
+
+FLOW = tuple(admission for admission in Admission if admission is not Admission.LOOKAHEAD)
+
+few = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+runs = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**64 - 1),
+        "warmup_requests": st.integers(0, 10),
+        "requests": st.integers(1, 25),
+        "aged": st.integers(1, 12),
+        "load": st.sampled_from([0.05, 0.5, 1.0, 3.0]),
+    }
+)
+
+
+def comparable(value: Any) -> Any:
+    """Everything that a replication yields, comparable with ==."""
+    if dataclasses.is_dataclass(value):
+        return comparable({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    if isinstance(value, dict):
+        return {name: comparable(entry) for name, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.tolist()
+    return [comparable(entry) for entry in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
+@pytest.mark.parametrize("admissions", [FLOW, (Admission.LOOKAHEAD,)], ids=["flow", "lookahead"])
+def test_drawn_points_side_by_side_equal_the_cpu(monkeypatch, saturated, admissions):
+    """Points of different shapes share a wave, end at different times, and are cut into launches."""
+
+    @few
+    @given(
+        drawn_points=st.lists(points(admissions), min_size=1, max_size=3),
+        drawn=runs,
+        first=st.integers(1, 99),
+    )
+    def check(drawn_points, drawn, first):
+        monkeypatch.setattr(gpu_wave, "FIRST_STEPS", first)
+        jobs, expected, found = [], [], {}
+        for number, drawn_point in enumerate(drawn_points):
+            system = with_digest(drawn_point)
+            run = Run(seed=drawn["seed"], warmup_requests=drawn["warmup_requests"])
+            encoded = encode(system, run, mean_running=drawn["aged"])
+            rate_rps = None if saturated else rate_at(system, drawn["load"])
+            goal = drawn["requests"] + 7 * number
+            expected.append(Ensemble(encoded, range(2), rate_rps).run_to(goal))
+
+            def done(replications, number=number):
+                found[number] = replications
+
+            jobs.append(Job(Placed(encoded, range(2), rate_rps), goal, number, lambda _: None, done))
+        run_jobs(jobs)
+        assert comparable([found[number] for number in range(len(jobs))]) == comparable(expected)
+
+    check()
+
+
+def grid(**run):
+    return parse_spec(
+        {
+            "workload": {"prompt_tokens": {"uniform": [5, 20]}, "output_tokens": {"uniform": [1, 20]}},
+            "arrivals": {"load": [0.5]},
+            "replica": {"kv_capacity_tokens": 128, "max_num_batched_tokens": 32},
+            "iteration_time": {"planes": [{"base_ms": 8, "prefill_token_us": 30, "kv_token_ns": 1000}]},
+            "run": {
+                "requests": 10,
+                "warmup_requests": 4,
+                "replications": 2,
+                "measure": ["boundary", "rates"],
+                "infeasible": "skip",
+                **run,
+            },
+            "grid": {
+                "replica.kv_capacity_tokens": [16, 64, 128],  # the first holds no longest request
+                "scheduler.admission": ["prompt", "lookahead"],
+            },
+        },
+        source="test",
+    )
+
+
+def test_a_data_set_has_the_bytes_of_the_cpu(tmp_path: Path):
+    """Two blocks; points that run to a precision stop at the checkpoints at which they do on the CPU."""
+    spec = grid(precision=0.35, max_requests=40)
+    for backend in ("cpu", "cuda"):
+        sweep(spec, tmp_path / backend, backend=backend, workers=1, block_points=4)
+    written = {
+        backend: {
+            path.relative_to(tmp_path / backend): path.read_bytes()
+            for path in (tmp_path / backend).rglob("*")
+            if path.is_file()
+        }
+        for backend in ("cpu", "cuda")
+    }
+    assert len(written["cpu"]) == 7
+    assert written["cpu"] == written["cuda"]
+    statuses = set(evaluate_block(spec, 0, backend="cpu").points["status"])
+    assert {"skipped", "capped"} <= statuses <= {"skipped", "capped", "ok", "short", "nonergodic"}
+
+
+def test_points_that_stop_early_make_room(monkeypatch):
+    """Of two points, the one that is precise at once is not launched again."""
+    launched = []
+    launch = gpu_wave.Wave.launch
+
+    def counting(wave):
+        launched.append(len(wave._running))
+        launch(wave)
+
+    monkeypatch.setattr(gpu_wave.Wave, "launch", counting)
+    encoded = encode(grid().point(2), Run(warmup_requests=2), mean_running=2)
+    goals = iter([20, None])
+    ended = []
+    jobs = [
+        Job(Placed(encoded, [0], None), 5, 1.0, lambda _: None, ended.extend),
+        Job(Placed(encoded, [0], None), 5, 1.0, lambda _: next(goals), ended.extend),
+    ]
+    monkeypatch.setattr(gpu_points, "WAVES_IN_FLIGHT", 1)
+    run_jobs(jobs)
+    assert launched == [2, 1]
+    straight = [Ensemble(encoded, [0]).run_to(requests) for requests in (5, 20)]
+    assert comparable(ended[0]) == comparable(straight[0][0])
+    assert ended[1].requests == straight[1][0].requests
+    assert ended[1].elapsed_ps == straight[1][0].elapsed_ps
+
+
+def test_little_memory_makes_more_waves_and_the_same_rows(monkeypatch):
+    spec = grid()
+    expected = evaluate_points(spec, range(2, 6))
+    monkeypatch.setattr(gpu_points, "free_bytes", lambda: 1)
+    assert evaluate_points(spec, range(2, 6)) == expected
+
+
+def test_a_card_that_is_full_takes_half_and_then_says_so(monkeypatch):
+    spec = grid()
+    expected = evaluate_points(spec, range(2, 6))
+    monkeypatch.setattr(gpu_points, "Wave", most_at_a_time(1))
+    assert evaluate_points(spec, range(2, 6)) == expected
+    monkeypatch.setattr(gpu_points, "Wave", most_at_a_time(0))
+    with pytest.raises(BackendUnavailable, match="GB of GPU memory"):
+        evaluate_points(spec, range(2, 6))
+
+
+def most_at_a_time(most: int):
+    def wave(placed, goals):
+        if len(placed) > most:
+            raise OutOfMemory
+        return gpu_wave.Wave(placed, goals)
+
+    return wave
+
+
+def test_a_stop_is_heeded_between_launches(monkeypatch):
+    class Stop:
+        """Set at the third look."""
+
+        looks = 0
+
+        def is_set(self):
+            self.looks += 1
+            return self.looks > 3
+
+    monkeypatch.setattr(gpu_wave, "FIRST_STEPS", 1)
+    monkeypatch.setattr(gpu_wave, "MAX_CHANGE", 1.0)
+    stop = Stop()
+    with pytest.raises(BlockStopped):
+        evaluate_points(grid(), [2], stop=stop)
+    assert stop.looks == 4
+
+
+def test_progress_counts_every_point():
+    told = []
+    results = evaluate_points(grid(), range(6), progress=lambda *done: told.append(done))
+    assert sum(points for points, _ in told) == 6
+    assert sum(requests for _, requests in told) == sum(r.simulated_requests for r in results.values()) > 0
+
+
+def test_an_estimate_times_many_points_at_once():
+    found = estimate(grid(), backend="cuda")
+    assert (found.sampled_points, found.workers) == (6, 1)
+    assert found.seconds > 0
+
+
+def test_a_clock_that_would_overflow_is_refused():
+    spec = parse_spec(
+        {
+            "workload": {"prompt_tokens": {"constant": 4}, "output_tokens": {"constant": 4}},
+            "replica": {"kv_capacity_tokens": 64, "prefill_chunk_tokens": 4},
+            "iteration_time": {"constant": "900 s"},
+            "arrivals": {"load": 1e-6},
+            "run": {"measure": ["rates"], "requests": 200, "warmup_requests": 2, "replications": 2},
+        },
+        source="test",
+    )
+    with pytest.raises(SpecError, match="simulated time"):
+        evaluate_points(spec, [0])
+
+
+def test_counts_beyond_32_bits_are_refused(monkeypatch):
+    monkeypatch.setattr(gpu_wave, "MAX_COUNT", 10)
+    with pytest.raises(KernelError, match="--backend cpu"):
+        evaluate_points(grid(), [2])
