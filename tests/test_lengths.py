@@ -250,6 +250,7 @@ def test_no_law_keeps_a_dropped_table_alive(monkeypatch):
     monkeypatch.setattr("fastq.model.law_cache._MAX_BYTES", 10 * 4 * 1000)
     trace = law(column(range(1, 1001)), column(range(1, 1001)), joint=True, name="trace")
     spec = Spec(
+        slo=(),
         title="",
         source="spec.toml",
         run=Run(),

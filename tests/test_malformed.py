@@ -29,6 +29,9 @@ prompt_scale = 0.5
 [arrivals]
 process = "poisson"
 rate_rps = [1.0, 3.0]
+[slo]
+ttft = { p50 = "200 ms", p99_9 = "2 s" }
+e2e.p90 = "1 min"
 [replica]
 kv_capacity_tokens = 131_000
 block_size = 16
@@ -45,7 +48,7 @@ admission = "chunk"
 preemption = "restart"
 token_convention = "paper"
 [run]
-measure = ["boundary", "rates"]
+measure = ["boundary", "rates", "slo"]
 seed = 1
 replications = 8
 requests = 20_000

@@ -25,6 +25,8 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   process                  "poisson"                                                    (default)
   rate_rps                 arrival rates, requests/s: a number or a list; or
   load                     the same as shares of the theoretical boundary
+[slo]                    only for measure "slo": the largest rate that meets all of them is searched
+  wait, ttft, tpot, e2e    percentiles and what they may be at most: { p50 = "200 ms", p99 = "2 s", p99_9 = "5 s" }
 [replica]                one inference engine
   catalogue                fills replica and iteration_time ('fastq info' lists them)
   kv_capacity_tokens       KV cache capacity, tokens                                    (required)
@@ -44,7 +46,7 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   preemption               "recompute" or "restart"                                     (the preset's)
   token_convention         "engine" or "paper"                                          (the preset's)
 [run]
-  measure                  any of "boundary" and "rates"                                (default ["boundary"])
+  measure                  any of "boundary", "rates" and "slo"                         (default ["boundary"])
   seed                     64-bit                                                       (default 1)
   replications             independent runs of a point, at least 2                      (default 8)
   requests                 completed in the window of a replication                     (default 20000)

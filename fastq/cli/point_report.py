@@ -62,7 +62,19 @@ def _boundary(row: dict[str, Any]) -> str:
         ),
         ("theory, KV memory alone", number(row["paper_rate_rps"]), "", _share(row["paper_rate_rps"], theory)),
     ]
+    if row["slo_limit"] is not None:
+        rows.append(_service_level(row))
     return render(rows, header=("", "requests/s", "95% interval", "/ theory"))
+
+
+def _service_level(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    limit = row["slo_limit"].replace("_", " ", 1).replace("_", ".")
+    if row["slo_rate_rps"] is None:
+        return f"objectives met (never: {limit})", "-", "", ""
+    why = "all, up to stability" if limit == "stability" else f"then {limit} fails"
+    interval = f"{number(row['slo_rate_low_rps'])} to {number(row['slo_rate_high_rps'])}"
+    share = _share(row["slo_rate_rps"], row["theory_rate_rps"])
+    return f"objectives met ({why})", number(row["slo_rate_rps"]), interval, share
 
 
 def _saturation(row: dict[str, Any], forms: ClosedForms) -> str:

@@ -13,6 +13,7 @@ from fastq.engine.blocks import BLOCK_POINTS, BlockTables
 from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.point_result import PointResult, prepare, relative_cost
+from fastq.engine.slo_search import search_service_level
 from fastq.model.feasibility import infeasible_reason
 
 if TYPE_CHECKING:
@@ -160,14 +161,14 @@ class _Replications:
         each: Callable[..., Iterable[list[Replication]]],
         stop: StopFlag | None,
     ) -> None:
-        self._encoded, self._parts, self._each, self._stop = encoded, parts, each, stop
+        self._encoded, self._parts, self._each, self.stop = encoded, parts, each, stop
 
     def start(self, arrival_rate_rps: float | None) -> Callable[[int], list[Replication]]:
         """Make fresh ones, at a rate or under a backlog; what is returned carries all to a number of requests."""
         ensembles = [Ensemble(self._encoded, part, arrival_rate_rps) for part in self._parts]
 
         def run_to(requests: int) -> list[Replication]:
-            parts = self._each(lambda ensemble: ensemble.run_to(requests, self._stop), ensembles)
+            parts = self._each(lambda ensemble: ensemble.run_to(requests, self.stop), ensembles)
             return [replication for part in parts for replication in part]
 
         return run_to
@@ -183,7 +184,7 @@ def _cut(replications: int, threads: int) -> list[range]:
 def _simulate(prepared: PreparedPoint, replicated: _Replications) -> PointResult:
     saturated = _saturated(prepared, replicated.start(None))
     at_rates = [replicated.start(rate_rps)(prepared.run.requests) for rate_rps, _ in prepared.rates]
-    return prepared.result(saturated, at_rates)
+    return prepared.result(saturated, at_rates, search_service_level(prepared, saturated, replicated.stop))
 
 
 def _saturated(prepared: PreparedPoint, run_to: Callable[[int], list[Replication]]) -> Saturated:

@@ -12,11 +12,13 @@ from fastq.model.feasibility import infeasible_reason, refusal
 
 if TYPE_CHECKING:
     from fastq.analysis.replication import Replication
+    from fastq.analysis.service_level import ServiceLevel
     from fastq.closed_forms import ClosedForms
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
     from fastq.model.point import Point
     from fastq.model.run import Run
+    from fastq.model.slo import Objective
     from fastq.model.spec import Spec
 
 Row = dict[str, Any]
@@ -58,6 +60,8 @@ class PreparedPoint:
         Its integers.
     rates
         Every arrival rate to measure, with its load.
+    objectives
+        Service-level objectives whose boundary to search; empty without measure ``slo``.
     """
 
     point: Point
@@ -65,9 +69,12 @@ class PreparedPoint:
     forms: ClosedForms
     encoded: Encoded
     rates: list[tuple[float, float]]
+    objectives: tuple[Objective, ...]
 
-    def result(self, saturated: Saturated, at_rates: list[list[Replication]]) -> PointResult:
-        """Rows of the point, from what it does under a backlog and at each of its ``rates``."""
+    def result(
+        self, saturated: Saturated, at_rates: list[list[Replication]], level: ServiceLevel | None
+    ) -> PointResult:
+        """Rows of the point, from what it does under a backlog, at each of its ``rates``, and its service level."""
         point = self.point
         replications = [
             rows.replication_row(point, number, replication, expected=expected)
@@ -93,7 +100,7 @@ class PreparedPoint:
                 )
             )
         row = rows.point_row(
-            point, self.forms, saturated.replications, saturated.service_rate, saturated.status
+            point, self.forms, saturated.replications, saturated.service_rate, level, saturated.status
         )
         return PointResult(row, replications, rate_rows)
 
@@ -115,7 +122,8 @@ def prepare(spec: Spec, index: int) -> PreparedPoint | PointResult:
     forms = closed_forms(point)
     encoded = encode(point, run, mean_running=forms.mean_running)
     rates = arrival_rates(point, forms) if "rates" in run.measure else []
-    return PreparedPoint(point, run, forms, encoded, rates)
+    objectives = spec.slo if "slo" in run.measure else ()
+    return PreparedPoint(point, run, forms, encoded, rates, objectives)
 
 
 def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fastq.analysis.intervals import Interval
     from fastq.analysis.replication import Replication
+    from fastq.analysis.service_level import ServiceLevel
     from fastq.closed_forms import ClosedForms
     from fastq.model.point import Point
 
@@ -28,9 +29,10 @@ def point_row(
     forms: ClosedForms,
     replications: Sequence[Replication],
     service_rate: Interval,
+    level: ServiceLevel | None,
     status: str,
 ) -> Row:
-    """The row of ``point`` in the table of points."""
+    """The row of ``point`` in the table of points; ``level`` where objectives were given."""
     requests = sum(r.requests for r in replications)
     iterations = sum(r.iterations for r in replications)
     return {
@@ -50,10 +52,21 @@ def point_row(
         "stopped_by_kv_share": sum(r.stopped_kv for r in replications) / iterations,
         "stopped_by_seqs_share": sum(r.stopped_seqs for r in replications) / iterations,
         "stopped_by_tokens_share": sum(r.stopped_tokens for r in replications) / iterations,
+        **_service_level(level),
         "requests": requests,
         "iterations": iterations,
         "status": status,
         "skip_reason": None,
+    }
+
+
+def _service_level(level: ServiceLevel | None) -> Row:
+    rate = None if level is None else level.rate
+    return {
+        "slo_rate_rps": None if rate is None else rate.estimate,
+        "slo_rate_low_rps": None if rate is None else rate.low,
+        "slo_rate_high_rps": None if rate is None else rate.high,
+        "slo_limit": None if level is None else level.limit,
     }
 
 
@@ -91,7 +104,13 @@ def skipped_row(point: Point, reason: str) -> Row:
         "requests",
         "iterations",
     ]
-    return {**_identity(point), **dict.fromkeys(measured), "status": "skipped", "skip_reason": reason}
+    return {
+        **_identity(point),
+        **dict.fromkeys(measured),
+        **_service_level(None),
+        "status": "skipped",
+        "skip_reason": reason,
+    }
 
 
 def replication_row(

@@ -60,6 +60,8 @@ def canonical_document(spec: Spec) -> dict[str, object]:
         }
     else:
         document["arrivals"] = {"process": spec.arrivals.process}
+    if "slo" in spec.run.measure:
+        document["slo"] = [[one.latency, one.share, one.at_most_ps] for one in spec.slo]
     return document
 
 

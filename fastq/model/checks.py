@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastq.model.replica import Replica
     from fastq.model.run import Run
     from fastq.model.settings import Layer, Value
+    from fastq.model.slo import Objective
     from fastq.model.spec import Spec
 
 _EVERY_VALUE_COUNTS = ("scheduler.preset", "replica.catalogue", "iteration_time.planes")
@@ -53,6 +54,15 @@ def check_rates(run: Run, arrivals: Arrivals, place: Place) -> None:
         )
     if arrivals.rates_rps:
         _check_span(run, min(arrivals.rates_rps), place)
+
+
+def check_objectives(run: Run, slo: tuple[Objective, ...], place: Place) -> None:
+    """Refuse measure ``slo`` without an objective."""
+    if "slo" in run.measure and not slo:
+        raise place.at("slo").missing(
+            'is missing: measure "slo" needs at least one objective, as in slo.ttft = { p99 = "2 s" }; of '
+            "wait, ttft, tpot and e2e, at any percentile"
+        )
 
 
 def _check_span(run: Run, rate_rps: float, place: Place) -> None:

@@ -51,7 +51,7 @@ class ResolvedKey:
 
 def resolved_keys(spec: Spec, index: int | None) -> list[ResolvedKey]:
     """List every key that has a value: of one point, or of the whole grid."""
-    return [*_settings(spec, index), *_arrivals(spec), *_run(spec)]
+    return [*_settings(spec, index), *_arrivals(spec), *_slo(spec), *_run(spec)]
 
 
 def _settings(spec: Spec, index: int | None) -> list[ResolvedKey]:
@@ -115,6 +115,13 @@ def _arrivals(spec: Spec) -> list[ResolvedKey]:
         if rates:
             entries[name] = ", ".join(map(shown_number, rates)), list(rates)
     return _keys(spec, "arrivals", entries)
+
+
+def _slo(spec: Spec) -> list[ResolvedKey]:
+    texts: dict[str, list[str]] = {}
+    for objective in spec.slo:
+        texts.setdefault(objective.latency, []).append(objective.text)
+    return _keys(spec, "slo", {name: (", ".join(each), each) for name, each in texts.items()})
 
 
 def _run(spec: Spec) -> list[ResolvedKey]:

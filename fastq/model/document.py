@@ -1,4 +1,4 @@
-"""A spec as it was written, taken apart into base layer, axes, cases, run and arrivals; and ``--set``."""
+"""A spec as it was written, taken apart into base layer, axes, cases, run, arrivals and slo; and ``--set``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from fastq.model.arrivals import ARRIVAL_KEYS
 from fastq.model.reading import Place, nearest_key, read_table, unknown
 from fastq.model.run import RUN_KEYS
 from fastq.model.settings import SECTIONS, SETTINGS, Value, check_rivals, flat_keys, unknown_key
+from fastq.model.slo import SLO_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TABLES = ("title", *SECTIONS, "arrivals", "run", "grid", "cases")
+TABLES = ("title", *SECTIONS, "arrivals", "slo", "run", "grid", "cases")
 OVERRIDE = "--set"
 
 _OUTSIDE_GRID = (
@@ -24,6 +25,7 @@ _OUTSIDE_GRID = (
     *SETTINGS,
     *(f"run.{leaf}" for leaf in RUN_KEYS),
     *(f"arrivals.{leaf}" for leaf in ARRIVAL_KEYS),
+    *(f"slo.{leaf}" for leaf in SLO_KEYS),
 )
 
 
@@ -51,7 +53,7 @@ class Document:
         Axes, by dotted key, the slowest first.
     cases
         Entries of the axis of cases; ``None`` without.
-    run, arrivals
+    run, arrivals, slo
         Their tables.
     overridden
         Keys that ``--set`` gave.
@@ -64,6 +66,7 @@ class Document:
     cases: Written | None
     run: dict[str, object]
     arrivals: dict[str, object]
+    slo: dict[str, object]
     overridden: set[str]
 
     def section(self, name: str) -> Place:
@@ -98,6 +101,7 @@ def take_apart(document: Mapping[str, object], place: Place) -> Document:
         cases=Written(table["cases"], place.at("cases")) if "cases" in table else None,
         run=dict(read_table(table.get("run", {}), place.at("run"), "must be a table")),
         arrivals=dict(read_table(table.get("arrivals", {}), place.at("arrivals"), "must be a table")),
+        slo=dict(read_table(table.get("slo", {}), place.at("slo"), "must be a table")),
         overridden=set(),
     )
 
@@ -114,7 +118,7 @@ def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
             "rates and loads can't be an axis: they never multiply the points of a grid, they are a second "
             "dimension; set arrivals.rate_rps = [...] or arrivals.load = [...]"
         )
-    elif section in ("run", "title"):
+    elif section in ("run", "slo", "title"):
         why = f"{key} can't be an axis: it holds for the whole sweep; set it as {key}, outside the grid"
     else:
         return
@@ -135,6 +139,8 @@ def override(document: Document, name: str, text: str) -> None:
         for rival in {"rate_rps", "load"} if leaf in ("rate_rps", "load") else ():
             document.arrivals.pop(rival, None)
         document.arrivals[leaf] = value
+    elif section == "slo" and leaf.partition(".")[0] in SLO_KEYS:
+        _override_objective(document, leaf, value)
     elif section == "grid":
         _refuse_what_is_no_axis(leaf, value, place)
         axis, values = _nested(leaf, value, replace(place, key="grid"), SETTINGS)
@@ -142,6 +148,15 @@ def override(document: Document, name: str, text: str) -> None:
     else:
         _override_setting(document, *_nested(key, value, replace(place, key=""), _OUTSIDE_GRID), place)
     document.overridden.add(key)
+
+
+def _override_objective(document: Document, leaf: str, value: object) -> None:
+    """Replace the objectives of a latency, or with ttft.p99 one of them."""
+    latency, _, percentile = leaf.partition(".")
+    if percentile:
+        others = document.slo.get(latency)
+        value = {**(others if isinstance(others, dict) else {}), percentile: value}
+    document.slo[latency] = value
 
 
 def _parsed(text: str) -> object:

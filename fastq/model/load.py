@@ -14,6 +14,7 @@ from fastq.model.grid import check_axes, read_axis, read_cases
 from fastq.model.reading import Place, nearest
 from fastq.model.run import read_run
 from fastq.model.settings import SETTINGS
+from fastq.model.slo import read_slo
 from fastq.model.spec import Spec
 from fastq.model.toml_file import read_toml
 
@@ -77,8 +78,8 @@ def parse_spec(
     Parameters
     ----------
     document
-        Tables ``workload``, ``arrivals``, ``replica``, ``iteration_time``, ``scheduler``, ``run``, ``grid``,
-        ``cases`` and ``title``.
+        Tables ``workload``, ``arrivals``, ``slo``, ``replica``, ``iteration_time``, ``scheduler``, ``run``,
+        ``grid``, ``cases`` and ``title``.
     source
         What messages call it.
     directory
@@ -101,6 +102,7 @@ def parse_spec(
         source=source,
         run=read_run(written.run, written.section("run")),
         arrivals=read_arrivals(written.arrivals, written.section("arrivals")),
+        slo=read_slo(written.slo, written.section("slo")),
         base=read_base(written),
         cases=read_cases(written.cases.value, written.cases.place, axes) if written.cases else (),
         axes=axes,
@@ -113,6 +115,7 @@ def _origins(written: Document) -> dict[str, str]:
         *written.base,
         *(f"run.{name}" for name in written.run),
         *(f"arrivals.{name}" for name in written.arrivals),
+        *(f"slo.{name}" for name in written.slo),
     ]
     overridden = {".".join(key.removeprefix("grid.").split(".")[:2]) for key in written.overridden}
     return {**dict.fromkeys(given, "spec"), **dict.fromkeys(overridden, OVERRIDE)}

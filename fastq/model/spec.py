@@ -11,7 +11,7 @@ from fastq.errors import SpecError
 from fastq.model import resolve
 from fastq.model.arrivals import read_arrivals
 from fastq.model.canonical import canonical_document, hash_of
-from fastq.model.checks import check_combinations, check_rates
+from fastq.model.checks import check_combinations, check_objectives, check_rates
 from fastq.model.describe import ResolvedKey, resolved_keys
 from fastq.model.document import OVERRIDE
 from fastq.model.feasibility import infeasible_parts
@@ -24,6 +24,8 @@ from fastq.model.settings import SETTINGS, Layer, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from fastq.model.slo import Objective
 
 T = TypeVar("T")
 
@@ -61,6 +63,8 @@ class Spec:
         How much is simulated.
     arrivals
         Process and rates, the same for all points.
+    slo
+        Service-level objectives, the same for all points.
     base
         Settings that hold for every point, unless a case or an axis says otherwise.
     cases
@@ -78,16 +82,18 @@ class Spec:
         source: str,
         run: Run,
         arrivals: Arrivals,
+        slo: tuple[Objective, ...],
         base: Layer,
         cases: tuple[Case, ...],
         axes: tuple[Axis, ...],
         origins: Mapping[str, str],
     ) -> None:
-        self.title, self.source, self.run, self.arrivals = title, source, run, arrivals
+        self.title, self.source, self.run, self.arrivals, self.slo = title, source, run, arrivals, slo
         self.base, self.cases, self.axes, self.origins = base, cases, axes, origins
         self._prepare()
         check_combinations(self)
         check_rates(run, arrivals, self.place)
+        check_objectives(run, slo, self.place)
 
     def _prepare(self) -> None:
         """Set up what is made from the rest."""
@@ -106,7 +112,7 @@ class Spec:
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy elsewhere needs; what can be made from it stays here."""
-        names = ("title", "source", "run", "arrivals", "base", "cases", "axes", "origins")
+        names = ("title", "source", "run", "arrivals", "slo", "base", "cases", "axes", "origins")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
@@ -294,6 +300,7 @@ class Spec:
             source=self.source,
             run=run or self.run,
             arrivals=arrivals or self.arrivals,
+            slo=self.slo,
             base=self.base,
             cases=self.cases,
             axes=self.axes,

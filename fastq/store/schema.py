@@ -96,6 +96,20 @@ POINTS = (
             "tokens": "the token budget kept the next request waiting",
         }.items()
     ),
+    Column(
+        "slo_rate_rps",
+        "float",
+        "requests/s",
+        "largest accepted rate that meets all objectives; null if none does",
+    ),
+    Column("slo_rate_low_rps", "float", "requests/s", "lower end of its 95% confidence interval"),
+    Column("slo_rate_high_rps", "float", "requests/s", "upper end of its 95% confidence interval"),
+    Column(
+        "slo_limit",
+        "str",
+        "",
+        "objective that fails first beyond that rate, as ttft_p99; stability where all are met up to the boundary",
+    ),
     Column("rejected_share", "float", "", "share of requests rejected by max_model_len"),
     Column("requests", "int", "requests", "requests completed in the windows of all replications"),
     Column("iterations", "int", "", "iterations simulated in the windows of all replications"),
