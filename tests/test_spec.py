@@ -441,6 +441,21 @@ def test_simulated_times_are_within_what_the_clock_holds(run, named):
     spec_of(run={"requests": 10, "max_requests": 4001, "measure": ["rates"]}, arrivals=rates)
 
 
+def test_squares_of_the_prompts_fit_their_register():
+    document = tomllib.loads(FULL)
+    document["workload"]["prompt_tokens"] = {"constant": 2**20}
+    document["replica"]["kv_capacity_tokens"] = 2**22
+    document["run"] = {"requests": 2**21}
+    document.pop("grid")
+    assert parse_spec(document).run.requests == 2**21
+    document["run"] = {"requests": 2**21 + 1}
+    with pytest.raises(SpecError, match=r"run\.requests = 2097153: with prompts of up to 1,048,576 tokens"):
+        parse_spec(document)
+    document["run"] = {"requests": 1000, "precision": 0.01, "max_requests": 2**22}
+    with pytest.raises(SpecError, match=r"run\.max_requests"):
+        parse_spec(document)
+
+
 def test_lengths_are_bounded_after_scaling():
     error = error_of(workload__prompt_scale=20_000)
     assert error.key == "workload.prompt_scale"

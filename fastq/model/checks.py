@@ -39,6 +39,9 @@ _LARGEST_COUNTS = (
 )
 _SMALLEST_COUNTS = ("replica.prefill_chunk_tokens",)
 
+_LARGEST_SUM_OF_SQUARES = 1 << 61
+"""Half of what a register holds: a window may end a batch of requests later than asked."""
+
 _LONGEST_SPAN_S = 4e9
 """Longest simulated time, s, of a warm-up or a window: the clock, 63 bits of nanoseconds, holds both."""
 
@@ -81,15 +84,27 @@ def _check_span(run: Run, rate_rps: float, place: Place) -> None:
 
 def check_combinations(spec: Spec) -> None:
     """Refuse a grid that holds a point which can't be resolved or computed."""
-    longest = max(
-        _longest(spec, number, "prompt_tokens") + _longest(spec, number, "output_tokens")
-        for number in range(len(spec.case_layers))
-    )
+    prompts = [_longest(spec, number, "prompt_tokens") for number in range(len(spec.case_layers))]
+    longest = max(prompt + _longest(spec, number, "output_tokens") for number, prompt in enumerate(prompts))
+    _check_squares(spec.run, max(prompts), spec.place)
     for number, layer in _representatives(spec):
         place, values = _place(spec, number), resolve.settled(layer)
         system = resolve.replica(values, place)
         resolve.check_longest_iteration(resolve.iteration_time(values, place), system, longest, place)
         _check_concurrency(spec, number, system)
+
+
+def _check_squares(run: Run, longest_prompt_tokens: int, place: Place) -> None:
+    """Refuse windows in which the squares of the prompts could add up to more than 63 bits."""
+    name = "requests" if run.precision is None else "max_requests"
+    requests = run.requests if run.precision is None else run.max_requests
+    most = _LARGEST_SUM_OF_SQUARES // longest_prompt_tokens**2
+    if requests > most:
+        raise place.at(f"run.{name}").error(
+            f"with prompts of up to {longest_prompt_tokens:,} tokens at most {most:,} requests in the window of a "
+            "replication are supported; take more run.replications",
+            requests,
+        )
 
 
 def _check_concurrency(spec: Spec, case_number: int, system: Replica) -> None:
