@@ -204,11 +204,11 @@ def marked_points(axes: Axes, marker: str) -> int:
 
 
 def test_lines_mark_every_point_that_calls_for_care(tmp_path: Path) -> None:
-    selection = along_one_axis(12, ["ok", "short", "capped", "nonergodic"])
+    selection = along_one_axis(15, ["ok", "short", "capped", "nonergodic", "metastable"])
     figure = draw_boundary_lines(selection, title="t", note="n", size=SIZE)
     rates, _, ratio, _ = figure.axes
     for panel in (rates, ratio):
-        assert [marked_points(panel, marker) for marker in STATUS_MARKS.values()] == [3, 3, 3]
+        assert [marked_points(panel, marker) for marker in STATUS_MARKS.values()] == [3, 3, 3, 3]
         assert [sum(bars.lines[0].get_markevery()) for bars in panel.containers] == [3]
     text = svg(figure, tmp_path / "lines.svg")
     for words in STATUS_WORDS.values():

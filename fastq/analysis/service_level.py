@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastq.analysis.intervals import Interval, mean_interval
 from fastq.analysis.quantiles import quantile
+from fastq.analysis.rate_search import search_rate
 from fastq.analysis.replication import NS_PER_S, PS_PER_S
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 LEAST_SHARE = 0.01
 """Of the boundary of stability: objectives that fail here are taken to fail at any rate."""
-
-STEPS = 10
-"""Bisections: the last bracket is a thousandth of the boundary of stability wide."""
 
 STABILITY = "stability"
 
@@ -85,31 +83,16 @@ def service_level(
                 return objective.name
         return None
 
-    searches = [_search(partial(failing, number), stable_rate_rps) for number in range(replications)]
-    limits = [limit for _, limit in searches]
+    least_rps = LEAST_SHARE * stable_rate_rps
+    searches = [
+        search_rate(partial(failing, number), least_rps, stable_rate_rps) for number in range(replications)
+    ]
+    limits = [limit or STABILITY for _, limit in searches]
     limit = max(sorted(set(limits)), key=limits.count)
-    rates = [rate for rate, _ in searches]
+    rates = [rate or 0.0 for rate, _ in searches]
     if rates.count(0.0) * 2 > replications:
         return ServiceLevel(None, limit)
     return ServiceLevel(_within(mean_interval(rates), stable_rate_rps), limit)
-
-
-def _search(failing: Callable[[float], str | None], stable_rate_rps: float) -> tuple[float, str]:
-    """Rate at which an objective begins to fail, and which; 0 where one fails at any rate."""
-    met, first = LEAST_SHARE * stable_rate_rps, failing(LEAST_SHARE * stable_rate_rps)
-    if first is not None:
-        return 0.0, first
-    failed, limit = stable_rate_rps, failing(stable_rate_rps)
-    if limit is None:
-        return stable_rate_rps, STABILITY
-    for _ in range(STEPS):
-        middle = (met + failed) / 2
-        found = failing(middle)
-        if found is None:
-            met = middle
-        else:
-            failed, limit = middle, found
-    return (met + failed) / 2, limit
 
 
 def _within(interval: Interval, stable_rate_rps: float) -> Interval:

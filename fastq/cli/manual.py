@@ -46,7 +46,7 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   preemption               "recompute" or "restart"                                     (the preset's)
   token_convention         "engine" or "paper"                                          (the preset's)
 [run]
-  measure                  any of "boundary", "rates" and "slo"                         (default ["boundary"])
+  measure                  any of "boundary", "rates", "slo", "metastability"          (default ["boundary"])
   seed                     64-bit                                                       (default 1)
   replications             independent runs of a point, at least 2                      (default 8)
   requests                 completed in the window of a replication                     (default 20000)

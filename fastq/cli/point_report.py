@@ -62,6 +62,10 @@ def _boundary(row: dict[str, Any]) -> str:
         ),
         ("theory, KV memory alone", number(row["paper_rate_rps"]), "", _share(row["paper_rate_rps"], theory)),
     ]
+    if row["cold_rate_rps"] is not None:
+        cold = f"{number(row['cold_rate_low_rps'])} to {number(row['cold_rate_high_rps'])}"
+        share = _share(row["cold_rate_rps"], theory)
+        rows.insert(1, ("simulated (from an empty start)", number(row["cold_rate_rps"]), cold, share))
     if row["slo_limit"] is not None:
         rows.append(_service_level(row))
     return render(rows, header=("", "requests/s", "95% interval", "/ theory"))

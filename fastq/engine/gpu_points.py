@@ -15,7 +15,7 @@ from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_wave import Wave
 from fastq.engine.point_result import PointResult, prepare, relative_cost
-from fastq.engine.slo_search import search_service_level
+from fastq.engine.searches import search_rates
 from fastq.engine.window import read_window
 from fastq.errors import BackendUnavailable
 from fastq.kernels.cuda import OutOfMemory, free_bytes, use_device
@@ -149,8 +149,8 @@ class _Point:
     def _finish_if_complete(self) -> None:
         if self.saturated is not None and len(self.at_rates) == len(self.prepared.rates):
             at_rates = [self.at_rates[number] for number in range(len(self.at_rates))]
-            level = search_service_level(self.prepared, self.saturated, self.stop)
-            self.finish(self.prepared.point.index, self.prepared.result(self.saturated, at_rates, level))
+            searched = search_rates(self.prepared, self.saturated, self.stop)
+            self.finish(self.prepared.point.index, self.prepared.result(self.saturated, at_rates, searched))
 
 
 def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:

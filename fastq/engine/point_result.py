@@ -12,10 +12,10 @@ from fastq.model.feasibility import infeasible_reason, refusal
 
 if TYPE_CHECKING:
     from fastq.analysis.replication import Replication
-    from fastq.analysis.service_level import ServiceLevel
     from fastq.closed_forms import ClosedForms
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
+    from fastq.engine.searches import Searched
     from fastq.model.point import Point
     from fastq.model.run import Run
     from fastq.model.slo import Objective
@@ -72,9 +72,9 @@ class PreparedPoint:
     objectives: tuple[Objective, ...]
 
     def result(
-        self, saturated: Saturated, at_rates: list[list[Replication]], level: ServiceLevel | None
+        self, saturated: Saturated, at_rates: list[list[Replication]], searched: Searched
     ) -> PointResult:
-        """Rows of the point, from what it does under a backlog, at each of its ``rates``, and its service level."""
+        """Rows of the point, from what it does under a backlog and at each of its ``rates``, and what was searched."""
         point = self.point
         replications = [
             rows.replication_row(point, number, replication, expected=expected)
@@ -96,11 +96,12 @@ class PreparedPoint:
                     load=load,
                     accepted_rate_rps=rate_rps * (1 - self.forms.rejected_share),
                     service_rate=saturated.decisive,
+                    cold=searched.cold,
                     nonergodic=saturated.status == "nonergodic",
                 )
             )
         row = rows.point_row(
-            point, self.forms, saturated.replications, saturated.service_rate, level, saturated.status
+            point, self.forms, saturated.replications, saturated.service_rate, searched, saturated.status
         )
         return PointResult(row, replications, rate_rows)
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from fastq.analysis.intervals import mean_interval
 from fastq.analysis.quantiles import mean, merged, quantile
 from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
-from fastq.analysis.verdict import verdict_at
+from fastq.analysis.verdict import is_metastable, verdict_at
 from fastq.engine.bins import bin_edges
+from fastq.engine.searches import Searched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastq.analysis.intervals import Interval
     from fastq.analysis.replication import Replication
-    from fastq.analysis.service_level import ServiceLevel
     from fastq.closed_forms import ClosedForms
     from fastq.model.point import Point
 
@@ -29,10 +29,10 @@ def point_row(
     forms: ClosedForms,
     replications: Sequence[Replication],
     service_rate: Interval,
-    level: ServiceLevel | None,
+    searched: Searched,
     status: str,
 ) -> Row:
-    """The row of ``point`` in the table of points; ``level`` where objectives were given."""
+    """The row of ``point`` in the table of points."""
     requests = sum(r.requests for r in replications)
     iterations = sum(r.iterations for r in replications)
     return {
@@ -52,22 +52,31 @@ def point_row(
         "stopped_by_kv_share": sum(r.stopped_kv for r in replications) / iterations,
         "stopped_by_seqs_share": sum(r.stopped_seqs for r in replications) / iterations,
         "stopped_by_tokens_share": sum(r.stopped_tokens for r in replications) / iterations,
-        **_service_level(level),
+        **_searched(searched),
         "requests": requests,
         "iterations": iterations,
-        "status": status,
+        "status": _status(service_rate, searched, status),
         "skip_reason": None,
     }
 
 
-def _service_level(level: ServiceLevel | None) -> Row:
-    rate = None if level is None else level.rate
+def _searched(searched: Searched) -> Row:
+    level = searched.level
     return {
-        "slo_rate_rps": None if rate is None else rate.estimate,
-        "slo_rate_low_rps": None if rate is None else rate.low,
-        "slo_rate_high_rps": None if rate is None else rate.high,
+        **_interval("cold_rate", searched.cold),
+        **_interval("slo_rate", None if level is None else level.rate),
         "slo_limit": None if level is None else level.limit,
     }
+
+
+def _interval(name: str, rate: Interval | None) -> Row:
+    ends = (None, None, None) if rate is None else (rate.estimate, rate.low, rate.high)
+    return dict(zip((f"{name}_rps", f"{name}_low_rps", f"{name}_high_rps"), ends, strict=True))
+
+
+def _status(service_rate: Interval, searched: Searched, status: str) -> str:
+    apart = searched.cold is not None and is_metastable(service_rate, searched.cold)
+    return "metastable" if apart else status
 
 
 def theory_columns(forms: ClosedForms) -> Row:
@@ -107,7 +116,7 @@ def skipped_row(point: Point, reason: str) -> Row:
     return {
         **_identity(point),
         **dict.fromkeys(measured),
-        **_service_level(None),
+        **_searched(Searched()),
         "status": "skipped",
         "skip_reason": reason,
     }
@@ -157,6 +166,7 @@ def rate_row(
     load: float,
     accepted_rate_rps: float,
     service_rate: Interval,
+    cold: Interval | None,
     nonergodic: bool,
 ) -> Row:
     """The row of one arrival rate in the table of rates."""
@@ -167,7 +177,7 @@ def rate_row(
         "arrival_rate_rps": arrival_rate_rps,
         "load": load,
         "throughput_rps": sum(r.requests for r in replications) / elapsed_s,
-        "verdict": str(verdict_at(accepted_rate_rps, service_rate, slope, nonergodic=nonergodic)),
+        "verdict": str(verdict_at(accepted_rate_rps, service_rate, slope, cold, nonergodic=nonergodic)),
         "backlog_slope_rps": slope.estimate,
         "backlog_slope_rps_low": slope.low,
         "backlog_slope_rps_high": slope.high,

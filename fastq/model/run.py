@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fastq.model.reading import Place
 
-MEASURES = ("boundary", "rates", "slo")
+MEASURES = ("boundary", "rates", "slo", "metastability")
 INFEASIBLE = ("error", "skip")
 MAX_REPLICATIONS = 65_536
 MAX_REQUESTS = 10**9
@@ -27,7 +27,7 @@ class Run:
     Parameters
     ----------
     measure
-        Any of ``boundary``, ``rates`` and ``slo``.
+        Any of ``boundary``, ``rates``, ``slo`` and ``metastability``.
     seed
         64-bit seed.
     replications

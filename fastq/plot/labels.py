@@ -39,6 +39,7 @@ STATUS_WORDS = {
     "short": "window short for its batch",
     "capped": "precision not reached",
     "nonergodic": "replications disagree",
+    "metastable": "metastable: the start decides",
 }
 """What each status that calls for care means."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fastq.plot.selection import Selection
     from fastq.plot.style import Size
 
-STATUS_MARKS = {"short": "^", "capped": "o", "nonergodic": "X"}
+STATUS_MARKS = {"short": "^", "capped": "o", "nonergodic": "X", "metastable": "D"}
 """Marker of each status that calls for care."""
 
 _SIZE_EM = 0.42

@@ -97,6 +97,11 @@ POINTS = (
         }.items()
     ),
     Column(
+        "cold_rate_rps", "float", "requests/s", "largest accepted rate sustained from an empty start, mu+"
+    ),
+    Column("cold_rate_low_rps", "float", "requests/s", "lower end of its 95% confidence interval"),
+    Column("cold_rate_high_rps", "float", "requests/s", "upper end of its 95% confidence interval"),
+    Column(
         "slo_rate_rps",
         "float",
         "requests/s",
@@ -113,7 +118,7 @@ POINTS = (
     Column("rejected_share", "float", "", "share of requests rejected by max_model_len"),
     Column("requests", "int", "requests", "requests completed in the windows of all replications"),
     Column("iterations", "int", "", "iterations simulated in the windows of all replications"),
-    Column("status", "str", "", "ok, short, capped, nonergodic or skipped"),
+    Column("status", "str", "", "ok, short, capped, nonergodic, metastable or skipped"),
     Column("skip_reason", "str", "", "why the point was skipped; null where it was not"),
 )
 
