@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.gpu_floor`` runs a warp of 32 replications of the standard case in plain Python, an iteration
 each in turn, as a warp in step would. It counts the sectors of 32 bytes that the warp touches in a turn, each once,
-for two layouts: a row a replication (the one in use), and interleaved by replication. Nothing is taken to stay in a
+for three layouts: the state of each replication apart, with 16 bits (in use where they do) or 32 for lengths and slots,
+and 32 bits interleaved by replication. Nothing is taken to stay in a
 cache from one turn to the next. It also counts the arithmetic, comparisons and array accesses that the kernels'
 source performs, and by how much the busiest replication of a warp exceeds the mean: in step, the others wait for it.
 """
@@ -53,7 +54,11 @@ ENTRY_BYTES = {
     "profile": 4,
     "histograms": 4,
 }
-"""Bytes of an entry of each array of the state, as it is on the card; registers stay in the processor."""
+"""Bytes of an entry of each array of the state, with 32 bits for lengths; registers stay in the processor."""
+
+NARROWED = {"seqs", "wheel", "growth", "prefilling", "stack", "fresh", "free"}
+"""Arrays whose entries take 2 bytes where lengths and slots fit in 16 bits."""
+APART_16, APART_32, INTERLEAVED = "apart, 16 bits", "apart, 32 bits", "interleaved, 32 bits"
 
 ARITHMETIC = {"BINARY_OP", "UNARY_NEGATIVE", "UNARY_INVERT", "COMPARE_OP"}
 ACCESSES = {"BINARY_SUBSCR", "STORE_SUBSCR"}
@@ -139,7 +144,7 @@ def count_sectors(*, saturated: bool) -> tuple[dict[str, Touched], int, int]:
         watched.append(
             state._replace(**{name: Watched(getattr(state, name), *logs[t, name]) for name in ENTRY_BYTES})
         )
-    found = {"a row a replication": Touched(), "interleaved": Touched()}
+    found = {way: Touched() for way in (APART_16, APART_32, INTERLEAVED)}
     before = warp.completed(), warp.iterations()
     for _ in range(MEMORY_TURNS):
         for t, state in enumerate(watched):
@@ -153,9 +158,10 @@ def _add_sectors(found: dict[str, Touched], logs: dict[tuple[int, str], tuple[se
     for (t, name), (read, written) in logs.items():
         size = ENTRY_BYTES[name]
         for what, entries in (("reached", read | written), ("written", written)):
-            rows = sectors.setdefault(("a row a replication", what, name), set())
-            rows.update((t, entry * size // SECTOR_BYTES) for entry in entries)
-            mixed = sectors.setdefault(("interleaved", what, name), set())
+            for way, bytes_each in ((APART_32, size), (APART_16, 2 if name in NARROWED else size)):
+                apart = sectors.setdefault((way, what, name), set())
+                apart.update((t, entry * bytes_each // SECTOR_BYTES) for entry in entries)
+            mixed = sectors.setdefault((INTERLEAVED, what, name), set())
             mixed.update((entry, t * size // SECTOR_BYTES) for entry in entries)
         read.clear()
         written.clear()

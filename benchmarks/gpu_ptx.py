@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ KINDS = {
     "rates, lookahead": (False, True),
 }
 PACK = "pack_bins"
+NARROW_BITS, WIDE_BITS = 16, 32
 FILE = Path(__file__).with_name("gpu_ptx.json")
 
 _COUNTED = {
@@ -54,6 +56,8 @@ class Compiled:
 
     Parameters
     ----------
+    bits
+        Width of lengths and slots.
     instructions, global_loads, global_stores, local_accesses, calls
         In the PTX, each counted once however often it runs.
     registers, stack_bytes, spill_store_bytes, spill_load_bytes
@@ -61,6 +65,7 @@ class Compiled:
     """
 
     kernel: str
+    bits: int
     capability: str
     instructions: int
     global_loads: int
@@ -73,11 +78,11 @@ class Compiled:
     spill_load_bytes: int | None = None
 
 
-def compile_kernel(name: str, capability: tuple[int, int]) -> tuple[str, Compiled]:
+def compile_kernel(name: str, bits: int, capability: tuple[int, int]) -> tuple[str, Compiled]:
     """PTX of a kernel, and what is in it."""
     from numba import cuda, typeof, types
 
-    function, arguments = _kernel(name)
+    function, arguments = _kernel(name, narrow=bits == NARROW_BITS)
     signature = types.void(*(typeof(argument) for argument in arguments))
     with _device(capability):
         ptx, _ = cuda.compile(function, signature, device=False, abi="numba", cc=capability)
@@ -88,8 +93,14 @@ def compile_kernel(name: str, capability: tuple[int, int]) -> tuple[str, Compile
     }
     instructions = sum(line.endswith(";") and not line.startswith((".", "//")) for line in lines)
     major, minor = capability
-    compiled = Compiled(name, f"{major}.{minor}", instructions, **counts, **link(ptx, capability))
+    compiled = Compiled(name, bits, f"{major}.{minor}", instructions, **counts, **link(ptx, capability))
     return ptx, compiled
+
+
+def compile_all() -> Iterator[tuple[str, Compiled]]:
+    """PTX of every kernel, for every width and compute capability, and what is in it."""
+    for name, bits, capability in product((*KINDS, PACK), (NARROW_BITS, WIDE_BITS), CAPABILITIES):
+        yield compile_kernel(name, bits, capability)
 
 
 def link(ptx: str, capability: tuple[int, int]) -> dict[str, int]:
@@ -119,12 +130,12 @@ def _read_log(log: str) -> dict[str, int]:
     return dict(zip(names, map(int, (*used.groups(), *stack.groups())), strict=True))
 
 
-def _kernel(name: str) -> tuple[Callable[..., None], tuple[Any, ...]]:
+def _kernel(name: str, *, narrow: bool) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """The kernel and arguments of the types that the engine gives it."""
     saturated, _ = KINDS.get(name, (True, False))
     spec = standard_spec()
     encoded = encode(spec.point(0), spec.run, mean_running=1.0)
-    planned = plan([Placed(encoded, [0], None if saturated else 1.0)])
+    planned = replace(plan([Placed(encoded, [0], None if saturated else 1.0)]), narrow=narrow)
     pools = planned.pools(np.copy, np.empty)
     numbers = np.zeros(1, np.int64)
     if name == PACK:
@@ -143,7 +154,7 @@ def _device(capability: tuple[int, int]) -> Iterator[None]:
 
 
 def main() -> None:
-    compiled = [compile_kernel(name, capability)[1] for capability in CAPABILITIES for name in (*KINDS, PACK)]
+    compiled = [compiled for _, compiled in compile_all()]
     report = {
         "versions": {name: version(name) for name in ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")},
         "kernels": [asdict(one) for one in compiled],

@@ -21,8 +21,8 @@ UNLIMITED = 1 << 40
 NONE = -1
 """No time, no iteration, no fixed number."""
 
-NO_SLOT = 0xFFFFFFFF
-"""No slot; in a column of ``seqs``, no value. Unsigned, so that an index read from an array needs no sign check."""
+NO_SLOT = 0
+"""No slot: they count from 1, so that arrays of any width can say so."""
 
 PARAMS = np.dtype(
     [
@@ -110,14 +110,14 @@ REGISTER_NAMES = """
 ) = _numbered(REGISTER_NAMES)  # fmt: skip
 REGISTERS = len(REGISTER_NAMES.split())
 
-# Columns of ``seqs``, one row per slot of a running or preempted request, uint32.
+# Columns of ``seqs``, one row per slot of a running or preempted request, unsigned; row 0 is no slot's.
 (
     PROMPT,  # prompt tokens
     OUTPUT,  # output tokens
     EMITTED,  # output tokens that had been emitted when it was last admitted
     TARGET,  # tokens to prefill: PROMPT + EMITTED
-    CACHED,  # of them, cached so far; NO_SLOT once it decodes
-    CHUNK,  # tokens it prefills in the iteration under way
+    CACHED,  # of them, cached so far, while it prefills
+    CHUNK,  # tokens it prefills in the iteration under way, at least 1; 0 once it decodes
     BUCKET,  # its place on the timing wheel, once it decodes
     RESIDUE,  # its class in ``growth``, once it decodes
     LINK,  # next slot in the same bucket
@@ -125,10 +125,10 @@ REGISTERS = len(REGISTER_NAMES.split())
     NEWER,  # slot admitted just after it
     PREEMPTED,  # times preempted
 ) = range(12)
-SEQ_COLUMN_BITS = 4  # rows of 16, so that one fills a cache line
+SEQ_COLUMN_BITS = 4  # rows of 16, so that one fills a cache line (on a GPU, 16 bits wide, a sector)
 SEQ_COLUMNS = 1 << SEQ_COLUMN_BITS
 
-# Columns of ``times``, one row per slot, int64.
+# Columns of ``times``, one row per slot, int64; row 0 is no slot's.
 INDEX, ARRIVAL_NS, SCHEDULED_NS, FIRST_TOKEN_NS = range(4)
 TIME_COLUMN_BITS = 2
 TIME_COLUMNS = 1 << TIME_COLUMN_BITS
@@ -164,8 +164,8 @@ class State(NamedTuple):
     """
 
     x: I64  # (REGISTERS,)
-    seqs: U32  # (slots x SEQ_COLUMNS,) a row a slot
-    times: I64  # (slots x TIME_COLUMNS,) a row a slot
+    seqs: U32  # ((slots + 1) x SEQ_COLUMNS,) a row a slot
+    times: I64  # ((slots + 1) x TIME_COLUMNS,) a row a slot
     wheel: U32  # (wheel_mask + 1,) first slot of those that finish in an iteration
     growth: I32  # (block_size,) decoding requests by the iteration, modulo block_size, that needs a block
     prefilling: U32  # (slots,) slots in prefill, in order of admission

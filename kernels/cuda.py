@@ -48,12 +48,12 @@ _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 PLACES = np.dtype(
     [
         (name, np.int64)
-        for array in ("prompts", "outputs", "gaps", "planes", "slots", "wheel", "growth", "profile")
+        for array in ("prompts", "outputs", "gaps", "planes", "rows", "slots", "wheel", "growth", "profile")
         for name in (array, f"{array}_end")
     ],
     align=True,
 )
-"""Where a replication's part of each pool begins and ends; slots count for all arrays with a row a slot."""
+"""Where a replication's part of each pool begins and ends: rows are of seqs and times, slots of the lists of slots."""
 
 
 class Pools(NamedTuple):
@@ -64,7 +64,7 @@ class Pools(NamedTuple):
     prompts, outputs, gaps, planes
         The tables of :class:`fastq.kernels._layout.Tables`; replications share theirs.
     seqs, times, wheel, growth, prefilling, stack, fresh, free, profile
-        As in :class:`fastq.kernels._layout.State`.
+        As in :class:`fastq.kernels._layout.State`; all but times and profile 16 bits wide where that is enough.
     x
         (replications, REGISTERS)
     histograms
@@ -159,18 +159,18 @@ def tables_of(at: Any, pools: Pools) -> Tables:
 @device
 def state_of(at: Any, pools: Pools, x: I64, t: int) -> State:
     """The state of replication ``t``, which lies at ``at``, with its registers in ``x``."""
-    slot = at.slots
+    first = at.slots
     end = at.slots_end
     return State(
         x,
-        pools.seqs[slot << SEQ_COLUMN_BITS : end << SEQ_COLUMN_BITS],
-        pools.times[slot << TIME_COLUMN_BITS : end << TIME_COLUMN_BITS],
+        pools.seqs[at.rows << SEQ_COLUMN_BITS : at.rows_end << SEQ_COLUMN_BITS],
+        pools.times[at.rows << TIME_COLUMN_BITS : at.rows_end << TIME_COLUMN_BITS],
         pools.wheel[at.wheel : at.wheel_end],
         pools.growth[at.growth : at.growth_end],
-        pools.prefilling[slot:end],
-        pools.stack[slot:end],
-        pools.fresh[slot:end],
-        pools.free[slot:end],
+        pools.prefilling[first:end],
+        pools.stack[first:end],
+        pools.fresh[first:end],
+        pools.free[first:end],
         pools.profile[at.profile : at.profile_end],
         pools.histograms[t],
     )

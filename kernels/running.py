@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastq.kernels._jit import device
 from fastq.kernels._layout import (
     BUCKET,
-    CACHED,
+    CHUNK,
     DECODING,
     DECODING_KV,
     EMITTED,
@@ -94,7 +94,7 @@ def start_decoding(p: Any, state: State, slot: int, remaining: int) -> None:
     x = state.x
     seqs = state.seqs
     held = i64(seqs[at(slot, TARGET)])
-    seqs[at(slot, CACHED)] = NO_SLOT
+    seqs[at(slot, CHUNK)] = 0
     hang(state, slot, (x[ITERATION] + remaining) & i64(p.wheel_mask))
     x[DECODING] += 1
     x[DECODING_KV] += held

@@ -22,7 +22,6 @@ from fastq.kernels._layout import (
     GROWTH_FREE,
     ITERATION,
     NEWEST,
-    NO_SLOT,
     NONE,
     PHASE,
     PREEMPTED,
@@ -103,7 +102,7 @@ def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: b
     seqs = state.seqs
     slot = x[NEWEST]
     remove(state, slot)
-    if i64(seqs[at(slot, CACHED)]) != NO_SLOT:
+    if i64(seqs[at(slot, CHUNK)]) != 0:
         held = i64(seqs[at(slot, CACHED)])
         chunk = i64(seqs[at(slot, CHUNK)])
         x[PREFILLING] -= 1

@@ -77,7 +77,7 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     x[NEXT_INDEX] = NONE
     slots = state.free.shape[0]
     for k in range(slots):
-        state.free[k] = slots - 1 - k
+        state.free[k] = slots - k
     x[FREE_SLOTS] = slots
     for k in range(state.wheel.shape[0]):
         state.wheel[k] = NO_SLOT

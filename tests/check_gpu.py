@@ -16,7 +16,7 @@ from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastq.engine import gpu_points, gpu_wave
+from fastq.engine import gpu_layout, gpu_points, gpu_wave
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
@@ -26,6 +26,7 @@ from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
 from fastq.engine.sweep import sweep
 from fastq.errors import BackendUnavailable, KernelError, SpecError
+from fastq.kernels import _layout as layout
 from fastq.kernels.cuda import OutOfMemory
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
@@ -33,7 +34,7 @@ from fastq.model.scheduler import Admission
 
 FLOW = tuple(admission for admission in Admission if admission is not Admission.LOOKAHEAD)
 
-few = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 runs = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 2**64 - 1),
@@ -58,8 +59,10 @@ def comparable(value: Any) -> Any:
 
 @pytest.mark.parametrize("saturated", [True, False], ids=["saturated", "poisson"])
 @pytest.mark.parametrize("admissions", [FLOW, (Admission.LOOKAHEAD,)], ids=["flow", "lookahead"])
-def test_drawn_points_side_by_side_equal_the_cpu(monkeypatch, saturated, admissions):
+@pytest.mark.parametrize("widest", [0, 60, 0xFFFF], ids=["wide", "mixed", "narrow"])
+def test_drawn_points_side_by_side_equal_the_cpu(monkeypatch, saturated, admissions, widest):
     """Points of different shapes share a wave, end at different times, and are cut into launches."""
+    monkeypatch.setattr(gpu_layout, "MAX_NARROW", widest)
 
     @few
     @given(
@@ -227,6 +230,35 @@ def test_a_clock_that_would_overflow_is_refused():
     )
     with pytest.raises(SpecError, match="simulated time"):
         evaluate_points(spec, [0])
+
+
+def test_what_16_bits_hold_is_kept_in_16_bits():
+    spec = grid()
+    placed = Placed(encode(spec.point(2), spec.run, mean_running=1.0), range(3), None)
+    limits = {"longest_tokens": 0xFFFE, "wheel": 1 << 16, "slots": 0x7FFF}
+    for name, limit in limits.items():
+        inside, beyond = (
+            dataclasses.replace(placed, encoded=dataclasses.replace(placed.encoded, **{name: value}))
+            for value in (limit, limit + 1)
+        )
+        assert (inside.narrow, beyond.narrow) == (True, False)
+
+
+@pytest.mark.parametrize("rate_rps", [None, 1.0])
+def test_state_bytes_are_what_is_allocated(rate_rps):
+    allocated = []
+
+    def empty(shape, dtype):
+        allocated.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
+
+    spec = grid()
+    placed = Placed(encode(spec.point(2), spec.run, mean_running=1.0), range(3), rate_rps)
+    planned = gpu_layout.plan([placed])
+    planned.pools(lambda table: None, empty)
+    registers = 3 * 8 * layout.REGISTERS
+    records = planned.params.nbytes + planned.places.nbytes
+    # Beside these: goals, status, numbers of the active, and a span of each histogram, already among the pools.
+    assert abs(placed.state_bytes - (sum(allocated) + registers + records)) <= 3 * 40
 
 
 def test_counts_beyond_32_bits_are_refused(monkeypatch):

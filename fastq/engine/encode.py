@@ -53,6 +53,8 @@ class Encoded:
         Whether admission keeps the profile of future memory.
     equal_lengths
         Whether all requests are alike.
+    longest_tokens
+        Bound of the tokens of a request, prompt and output.
     """
 
     params: NDArray[np.void]
@@ -61,6 +63,7 @@ class Encoded:
     wheel: int
     lookahead: bool
     equal_lengths: bool
+    longest_tokens: int
 
     def for_replications(
         self, replications: Sequence[int], *, arrival_rate_rps: float | None
@@ -93,8 +96,8 @@ class Encoded:
         }
         return layout.State(
             x=np.zeros((count, layout.REGISTERS), np.int64),
-            seqs=_aligned(count, slots * layout.SEQ_COLUMNS, np.uint32),
-            times=_aligned(count, slots * layout.TIME_COLUMNS, np.int64),
+            seqs=_aligned(count, (slots + 1) * layout.SEQ_COLUMNS, np.uint32),
+            times=_aligned(count, (slots + 1) * layout.TIME_COLUMNS, np.int64),
             wheel=np.empty((count, self.wheel), np.uint32),
             growth=np.empty((count, self.block_size), np.int32),
             profile=np.empty((count, self.wheel if self.lookahead else 1), np.int32),
@@ -162,6 +165,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         wheel,
         lookahead=point.scheduler.admission is Admission.LOOKAHEAD,
         equal_lengths=_all_equal(law.prompt_tokens) and _all_equal(law.output_tokens),
+        longest_tokens=longest_prompt + longest_output,
     )
 
 

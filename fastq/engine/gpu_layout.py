@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SATURATED_ROWS = layout.HIST_ITERATION + 1
 RATES_ROWS = layout.HIST_E2E + 1
 HISTOGRAM_BYTES = 4  # a bin
-BYTES_PER_SLOT = (
-    4 * layout.SEQ_COLUMNS + 8 * layout.TIME_COLUMNS + 4 * 4
-)  # seqs, times, and four lists of slots
+SLOT_LISTS = 4  # prefilling, stack, fresh, free
+MAX_NARROW = 0xFFFF
+MAX_NARROW_SLOTS = 0x7FFF  # growth counts them in signed integers
 BYTES_PER_REPLICATION = 8 * layout.REGISTERS + layout.PARAMS.itemsize + PLACES.itemsize + 4 * 8
 
 
@@ -46,9 +46,18 @@ class Placed:
     arrival_rate_rps: float | None
 
     @property
-    def kind(self) -> tuple[bool, bool]:
-        """What is compiled apart: (saturated, lookahead)."""
+    def kernel(self) -> tuple[bool, bool]:
+        """Which kernel carries them on: (saturated, lookahead)."""
         return self.arrival_rate_rps is None, self.encoded.lookahead
+
+    @property
+    def narrow(self) -> bool:
+        """Whether lengths, slots and places on the wheel fit in 16 bits: a slot's row is one sector of memory then."""
+        encoded = self.encoded
+        return (
+            max(encoded.longest_tokens + 1, encoded.wheel - 1, encoded.block_size - 1) <= MAX_NARROW
+            and encoded.slots <= MAX_NARROW_SLOTS
+        )
 
     @property
     def state_bytes(self) -> int:
@@ -56,10 +65,13 @@ class Placed:
         encoded = self.encoded
         rows = SATURATED_ROWS if self.arrival_rate_rps is None else RATES_ROWS
         profile = encoded.wheel if encoded.lookahead else 1
+        word = 2 if self.narrow else 4
+        row = word * layout.SEQ_COLUMNS + 8 * layout.TIME_COLUMNS
         each = (
             BYTES_PER_REPLICATION
-            + BYTES_PER_SLOT * encoded.slots
-            + 4 * (encoded.wheel + encoded.block_size + profile)
+            + row * (encoded.slots + 1)
+            + word * (SLOT_LISTS * encoded.slots + encoded.wheel + encoded.block_size)
+            + 4 * profile
             + HISTOGRAM_BYTES * rows * BINS
         )
         return each * len(self.replications)
@@ -97,38 +109,43 @@ class Plan:
         A record a replication.
     tables
         Joined tables by pool.
-    slots, wheel, growth, profile
-        Entries of the pools.
-    rows
+    rows, slots, wheel, growth, profile
+        Entries of the pools; rows of slots are one more than slots in each replication.
+    narrow
+        Whether pools of lengths and slots are 16 bits wide.
+    histograms
         Histograms of each replication.
     """
 
     params: NDArray[np.void]
     places: NDArray[np.void]
     tables: dict[str, NDArray[Any]]
+    rows: int
     slots: int
     wheel: int
     growth: int
     profile: int
-    rows: int
+    narrow: bool
+    histograms: int
 
     def pools(self, upload: Callable[[NDArray[Any]], Any], empty: Callable[[Any, Any], Any]) -> Pools:
         """Allocate all pools, with ``upload`` where there are values and ``empty(shape, dtype)`` elsewhere."""
         count, slots = len(self.params), self.slots
+        unsigned, signed = (np.uint16, np.int16) if self.narrow else (np.uint32, np.int32)
         return Pools(
             **{name: upload(table) for name, table in self.tables.items()},
-            seqs=empty(slots * layout.SEQ_COLUMNS, np.uint32),
-            times=empty(slots * layout.TIME_COLUMNS, np.int64),
-            wheel=empty(self.wheel, np.uint32),
-            growth=empty(self.growth, np.int32),
-            prefilling=empty(slots, np.uint32),
-            stack=empty(slots, np.uint32),
-            fresh=empty(slots, np.uint32),
-            free=empty(slots, np.uint32),
+            seqs=empty(self.rows * layout.SEQ_COLUMNS, unsigned),
+            times=empty(self.rows * layout.TIME_COLUMNS, np.int64),
+            wheel=empty(self.wheel, unsigned),
+            growth=empty(self.growth, signed),
+            prefilling=empty(slots, unsigned),
+            stack=empty(slots, unsigned),
+            fresh=empty(slots, unsigned),
+            free=empty(slots, unsigned),
             profile=empty(self.profile, np.int32),
             x=upload(np.zeros((count, layout.REGISTERS), np.int64)),
-            histograms=empty((count, self.rows, BINS), np.uint32),
-            occupied=empty((count, self.rows, 2), np.int32),
+            histograms=empty((count, self.histograms, BINS), np.uint32),
+            occupied=empty((count, self.histograms, 2), np.int32),
         )
 
 
@@ -147,6 +164,7 @@ def plan(placed: Sequence[Placed]) -> Plan:
         spans = np.array([joined.place(getattr(one.encoded.tables, name)) for one in placed])
         places[name], places[f"{name}_end"] = np.repeat(spans, counts, axis=0).T
     sizes = {
+        "rows": [one.encoded.slots + 1 for one in placed],
         "slots": [one.encoded.slots for one in placed],
         "wheel": [one.encoded.wheel for one in placed],
         "growth": [one.encoded.block_size for one in placed],
@@ -160,6 +178,7 @@ def plan(placed: Sequence[Placed]) -> Plan:
         params=params,
         places=places,
         tables={name: joined.joined() for name, joined in tables.items()},
-        rows=SATURATED_ROWS if placed[0].arrival_rate_rps is None else RATES_ROWS,
+        narrow=placed[0].narrow,
+        histograms=SATURATED_ROWS if placed[0].arrival_rate_rps is None else RATES_ROWS,
         **{name: int(end[-1]) for name, end in ends.items()},
     )

@@ -204,9 +204,12 @@ def _look(wave: Wave, jobs: Sequence[Job]) -> list[tuple[Job, list[Replication]]
 
 
 def _cut_into_waves(jobs: Sequence[Job], most_bytes: int) -> Iterator[list[Job]]:
-    """Put jobs of one kind together, neighbours of like cost, in no fewer waves than can be in flight."""
-    by_kind = sorted(jobs, key=lambda job: (job.placed.kind, -job.cost))
-    for _, group in groupby(by_kind, key=lambda job: job.placed.kind):
+    """Put jobs of one kernel and width together, neighbours of like cost, in no fewer waves than can be in flight."""
+
+    def kind(job: Job) -> tuple[bool, ...]:
+        return *job.placed.kernel, job.placed.narrow
+
+    for _, group in groupby(sorted(jobs, key=lambda job: (kind(job), -job.cost)), key=kind):
         alike = list(group)
         total_bytes = sum(job.placed.state_bytes for job in alike)
         limit_bytes = min(most_bytes, -(-total_bytes // WAVES_IN_FLIGHT))

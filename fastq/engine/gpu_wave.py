@@ -40,7 +40,7 @@ class Wave:
     Parameters
     ----------
     placed
-        Of one kind; the wave knows each by its position here.
+        For one kernel and of one width; the wave knows each by its position here.
     goals
         Requests to complete in the window of the replications of each.
     """
@@ -53,8 +53,7 @@ class Wave:
         ]
         self._goals = np.repeat(np.asarray(goals, np.int64), [len(threads) for threads in self._threads])
         self._running = dict.fromkeys(range(len(placed)))
-        self._rows = planned.rows
-        self._kernel = compiled_advance(*placed[0].kind)
+        self._kernel = compiled_advance(*placed[0].kernel)
         self._steps = FIRST_STEPS
         self._launch = Launch()
         self._params = self._launch.upload(planned.params)
