@@ -78,7 +78,7 @@ def test_host_overhead(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPa
     spec = standard_spec(run=TINY_RUN, grid=GRID)
     watch = Stopwatch()
     monkeypatch.setattr(
-        "fastq.engine.backend.compiled_advance", lambda *kind: watch.around(compiled_advance(*kind))
+        "fastq.engine.ensemble.compiled_advance", lambda *kind: watch.around(compiled_advance(*kind))
     )
 
     def clock() -> float:

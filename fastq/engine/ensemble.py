@@ -60,12 +60,14 @@ class Ensemble:
         BlockStopped
             ``stop`` was set.
         """
-        status = np.full(len(self._params), layout.PAUSED)
+        status = np.empty(len(self._params), np.int64)
         steps = max(1, STEPS_PER_SLICE // len(self._params))
-        while not all_done(status.tolist()):
+        while True:
             if stop is not None and stop.is_set():
                 raise BlockStopped
             self._advance(self._params, self._tables, self._states, _NO_RECORD, requests, steps, status)
+            if all_done(status.tolist()):
+                break
         return [
             read_window(registers.tolist(), [occupied_part(histogram) for histogram in histograms])
             for registers, histograms in zip(self._states.x, self._states.histograms, strict=True)
