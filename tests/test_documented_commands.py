@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from fastq.cli import map as map_command
 from fastq.cli.main import main
@@ -84,3 +85,8 @@ def test_the_examples_of_map(tmp_path, monkeypatch, capsys):
     for words in (shlex.split(made), *examples):
         assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
     assert {path.name for path in tmp_path.iterdir()} == {"results", "map.png", "lines.pdf"}
+
+
+@pytest.mark.parametrize("name", ["metastable.toml", "theory.toml"])
+def test_the_specs_of_the_page_on_theory(name, capsys):
+    assert run(["fastq", "simulate", str(README.parent / "docs" / name)]) == 0, capsys.readouterr().err
