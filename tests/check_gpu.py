@@ -27,7 +27,7 @@ from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
 from fastq.engine.sweep import sweep
 from fastq.errors import BackendUnavailable, KernelError, SpecError
 from fastq.kernels import _layout as layout
-from fastq.kernels.cuda import OutOfMemory
+from fastq.kernels.cuda import Launch, OutOfMemory, compiled_advance
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
@@ -134,30 +134,37 @@ def test_a_data_set_has_the_bytes_of_the_cpu(tmp_path: Path):
     assert {"skipped", "capped"} <= statuses <= {"skipped", "capped", "ok", "short", "nonergodic"}
 
 
-def test_points_that_stop_early_make_room(monkeypatch):
-    """Of two points, the one that is precise at once is not launched again."""
+def test_what_is_done_takes_no_threads(monkeypatch):
+    """A replication that arrives before the other of its point waits, and a point that has passed is not launched."""
     launched = []
-    launch = gpu_wave.Wave.launch
+    run = Launch.run
 
-    def counting(wave):
-        launched.append(len(wave._running))
-        launch(wave)
+    def counting(launch, kernel, threads, *arguments):
+        if kernel is compiled_advance(True, False):
+            launched.append(threads)
+        run(launch, kernel, threads, *arguments)
 
-    monkeypatch.setattr(gpu_wave.Wave, "launch", counting)
+    monkeypatch.setattr(Launch, "run", counting)
+    monkeypatch.setattr(gpu_points, "WAVES_IN_FLIGHT", 1)
     encoded = encode(grid().point(2), Run(warmup_requests=2), mean_running=2)
     goals = iter([20, None])
     ended = []
     jobs = [
-        Job(Placed(encoded, [0], None), 5, 1.0, lambda _: None, ended.extend),
-        Job(Placed(encoded, [0], None), 5, 1.0, lambda _: next(goals), ended.extend),
+        Job(Placed(encoded, [0], None), 5, 1.0, lambda _: None, ended.append),
+        Job(Placed(encoded, [0, 1], None), 5, 1.0, lambda _: next(goals), ended.append),
     ]
-    monkeypatch.setattr(gpu_points, "WAVES_IN_FLIGHT", 1)
     run_jobs(jobs)
-    assert launched == [2, 1]
-    straight = [Ensemble(encoded, [0]).run_to(requests) for requests in (5, 20)]
-    assert comparable(ended[0]) == comparable(straight[0][0])
-    assert ended[1].requests == straight[1][0].requests
-    assert ended[1].elapsed_ps == straight[1][0].elapsed_ps
+    assert launched == [3, 2]
+    assert comparable(ended[0]) == comparable(Ensemble(encoded, [0]).run_to(5))
+    carried = Ensemble(encoded, [0, 1])
+    carried.run_to(5)
+    assert comparable(ended[1]) == comparable(carried.run_to(20))
+    launched.clear()
+    monkeypatch.setattr(gpu_wave, "FIRST_STEPS", 4)
+    goals = iter([None])
+    run_jobs([Job(Placed(encoded, range(8), None), 5, 1.0, lambda _: next(goals), ended.append)])
+    assert launched[0] == 8
+    assert 0 < launched[-1] < 8
 
 
 def test_little_memory_makes_more_waves_and_the_same_rows(monkeypatch):

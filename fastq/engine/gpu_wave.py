@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,7 @@ class Wave:
         ]
         self._goals = np.repeat(np.asarray(goals, np.int64), [len(threads) for threads in self._threads])
         self._running = dict.fromkeys(range(len(placed)))
+        self._unfinished = np.ones(len(planned.params), np.bool_)
         self._kernel = compiled_advance(*placed[0].kernel)
         self._steps = FIRST_STEPS
         self._launch = Launch()
@@ -61,6 +62,7 @@ class Wave:
         self._pools = planned.pools(self._launch.upload, self._launch.empty)
         self._status = self._launch.upload(np.full(len(planned.params), layout.PAUSED))
         self._registers: NDArray[np.int64] | None = None
+        self._sent: tuple[Any, Any] | None = None
 
     @property
     def running(self) -> bool:
@@ -69,15 +71,18 @@ class Wave:
 
     def launch(self) -> None:
         """Start to carry all that are not done on; threads are only taken for these."""
-        active = np.concatenate([self._threads[position] for position in self._running])
+        active = self._unfinished.nonzero()[0]
+        numbers, goals = self._launch.upload(active), self._launch.upload(self._goals)
+        # Kept until the next launch: memory that is given back while a kernel runs makes the driver wait for it.
+        self._sent = numbers, goals
         self._launch.run(
             self._kernel,
             len(active),
-            self._launch.upload(active),
+            numbers,
             self._params,
             self._places,
             self._pools,
-            self._launch.upload(self._goals),
+            goals,
             self._steps,
             self._status,
         )
@@ -85,6 +90,7 @@ class Wave:
     def arrived(self) -> list[int]:
         """Wait for the launch; the positions whose replications are all at their goal now."""
         status = self._launch.download(self._status)
+        self._unfinished = status == layout.PAUSED
         self._registers = None
         took_s = self._launch.kernel_s()
         change = LAUNCH_S / took_s if took_s > 0 else MAX_CHANGE
@@ -94,6 +100,7 @@ class Wave:
     def carry_on(self, position: int, goal: int) -> None:
         """Give the replications at ``position``, which have arrived, a further goal."""
         self._goals[self._threads[position]] = goal
+        self._unfinished[self._threads[position]] = True
 
     def registers(self, position: int) -> list[list[int]]:
         """Registers of the replications at ``position``, which have arrived."""
