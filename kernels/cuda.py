@@ -2,7 +2,7 @@
 
 The state of a replication lies together, a row a slot, as on the CPU: the threads of a warp are at different slots
 and at different iterations, so arrays interleaved by thread would touch two to three times the memory
-(``benchmarks/gpu_sectors.py`` counts it). What all threads do touch at once, the registers and parameters, each
+(``benchmarks/gpu_floor.py`` counts it). What all threads do touch at once, the registers and parameters, each
 holds in registers of the processor.
 """
 

@@ -60,7 +60,10 @@ def number_after_a_while(_):
 def test_workers_are_numbered_and_whoever_is_none_is_the_first():
     assert worker.number() == 0
     with open_crew(None, tasks=9, workers=2, threads=1) as crew:
-        assert set(crew.executor.map(number_after_a_while, range(8))) == {0, 1}
+        seen, give_up_s = set(), time.monotonic() + 60
+        while seen != {0, 1}:
+            assert time.monotonic() < give_up_s, "one worker took all that there was"
+            seen |= set(crew.executor.map(number_after_a_while, range(8)))
 
 
 def test_a_dask_cluster_of_this_machine_writes_the_same_bytes(tmp_path, expected):

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from fastq.analysis.intervals import Interval
-from fastq.analysis.metastability import cold_rate
+from fastq.analysis.metastability import ColdRate, cold_rate
 from fastq.analysis.replication import PS_PER_S
-from fastq.analysis.verdict import Verdict, is_metastable, verdict_at
+from fastq.analysis.verdict import Verdict, verdict_at
 from fastq.engine.evaluate import evaluate_block, evaluate_point
 from fastq.model.load import load_spec, parse_spec
 
@@ -29,20 +29,21 @@ def search(tips_at, replications=4, theory_rate_rps=9.0):
 
 def test_the_search_finds_where_each_replication_tips():
     cold = search(lambda number: 6.0 + 0.1 * number)
-    assert cold.estimate == pytest.approx(6.15, abs=0.01)
-    assert cold.low < 6.0 < 6.3 < cold.high
-    assert is_metastable(SATURATED, cold)
+    assert cold.rate.estimate == pytest.approx(6.15, abs=0.01)
+    assert cold.decisive.low < cold.rate.low < 6.0 < 6.3 < cold.rate.high < cold.decisive.high
+    assert cold.apart
 
 
 def test_one_rate_from_any_start_is_the_rate_under_a_backlog():
-    assert search(lambda _: 4.0) == SATURATED
-    assert not is_metastable(SATURATED, SATURATED)
-    assert search(lambda _: 99.0, theory_rate_rps=4.1) == SATURATED  # theory leaves no room for another
+    alike = ColdRate(SATURATED, SATURATED, apart=False)
+    assert search(lambda _: 4.0) == alike
+    assert search(lambda _: 99.0, theory_rate_rps=4.1) == alike  # theory leaves no room for another
+    assert search(lambda number: 4.0 if number else 8.0) == alike  # one of four: too uncertain
 
 
 def test_no_rate_is_beyond_theory():
     cold = search(lambda _: 99.0)
-    assert (cold.low, cold.estimate, cold.high) == (9.0, 9.0, 9.0)
+    assert cold.rate == cold.decisive == Interval(9.0, 9.0, 9.0)
 
 
 def test_verdicts_turn_from_stable_to_metastable_to_unstable():
@@ -64,7 +65,7 @@ def system(preemption):
     return parse_spec(
         {
             "workload": {"prompt_tokens": {"constant": 50}, "output_tokens": {"constant": 800}},
-            "arrivals": {"rate_rps": [3.8, 6.5, 9.0]},
+            "arrivals": {"rate_rps": [3.8, 6.5, 12.0]},
             "replica": {"kv_capacity_tokens": 70_000},
             "iteration_time": {
                 "planes": [{"base_ms": 8, "prefill_token_us": 30, "decode_seq_us": 20, "kv_token_ns": 150}]

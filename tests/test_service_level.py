@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from fastq.analysis.intervals import Interval
 from fastq.analysis.replication import Distribution, Replication
 from fastq.analysis.service_level import LEAST_SHARE, STABILITY, service_level
 from fastq.engine.bins import bin_edges
@@ -39,7 +41,7 @@ def test_objectives_are_read_in_one_order():
         Objective("ttft", "p99_9", 5000 * MS),
         Objective("tpot", "p50", 40 * MS),
     )
-    assert [one.share for one in spec.slo] == [0.99, 0.999, 0.5]
+    assert [one.share for one in spec.slo] == [Fraction(99, 100), Fraction(999, 1000), Fraction(1, 2)]
     assert [one.name for one in spec.slo] == ["ttft_p99", "ttft_p99_9", "tpot_p50"]
     shown = {key.key: key.value_text for key in spec.resolved()}
     assert shown["slo.ttft"] == "p99 <= 2000 ms, p99.9 <= 5000 ms"
@@ -54,6 +56,8 @@ def test_objectives_are_read_in_one_order():
         ({"ttft": {}}, "slo.ttft", "percentiles and durations"),
         ({"ttft": {"p100": "2 s"}}, "slo.ttft.p100", "below 100"),
         ({"ttft": {"p0": "2 s"}}, "slo.ttft.p0", "above 0"),
+        ({"ttft": {"p05": "2 s"}}, "slo.ttft.p05", "written as"),
+        ({"ttft": {"p50_0": "2 s"}}, "slo.ttft.p50_0", "written as"),
         ({"ttft": {"mean": "2 s"}}, "slo.ttft.mean", "p99_9"),
         ({"ttft": {"p99": 2}}, "slo.ttft.p99", "duration with its unit"),
         (["p99"], "slo", "must be a table"),
@@ -109,7 +113,7 @@ def search(limit_ns: int, latency_ns_at, replications: int = 4):
         [Objective("ttft", "p99", limit_ns * 1000)],
         lambda number, rate_rps: with_latency(latency_ns_at(number, rate_rps)),
         replications=replications,
-        stable_rate_rps=10.0,
+        stable_rate=Interval(10.0, 9.9, 10.1),
         edges=bin_edges(),
     )
 
@@ -124,7 +128,7 @@ def test_the_search_finds_where_each_replication_begins_to_fail():
 
 def test_objectives_that_hold_up_to_the_boundary_or_nowhere():
     always, never = search(5000, lambda *_: 10), search(5000, lambda *_: 6000)
-    assert (always.limit, always.rate.estimate, always.rate.high) == (STABILITY, 10.0, 10.0)
+    assert (always.limit, always.rate) == (STABILITY, Interval(10.0, 9.9, 10.1))
     assert (never.limit, never.rate) == ("ttft_p99", None)
     barely = search(5000, lambda _, rate: 6000 if rate > 1.0001 * LEAST_SHARE * 10 else 10)
     assert 0 < barely.rate.estimate < 0.12
@@ -158,11 +162,26 @@ def test_the_boundary_of_a_queue_with_known_waits(percentile, share, wait_ms):
     assert row["slo_rate_high_rps"] - row["slo_rate_low_rps"] < 4
 
 
-def test_rows_without_the_measure_are_null_and_rejected_requests_do_not_count():
+def test_rows_without_the_measure_are_null():
     free = evaluate_point(system({"wait": {"p90": "35 ms"}}, ["boundary"], requests=200), 0).point
     assert [free[f"slo_{name}"] for name in ("rate_rps", "rate_low_rps", "rate_high_rps", "limit")] == [
         None
     ] * 4
+
+
+def test_rejected_requests_load_no_one():
+    """Half of the requests are too long: the rest are a Poisson stream of half the rate, and the queue is as above."""
+    document = {
+        "workload": {"prompt_tokens": {"uniform": [1, 2]}, "output_tokens": {"constant": 1}},
+        "replica": {"kv_capacity_tokens": 1600, "max_num_seqs": 1, "max_model_len": 2},
+        "iteration_time": {"constant": "10 ms"},
+        "slo": {"wait": {"p90": "35 ms"}},
+        "run": {"measure": ["slo"], "requests": 20_000, "warmup_requests": 2000},
+    }
+    row = evaluate_point(parse_spec(document), 0).point
+    whole = evaluate_point(system({"wait": {"p90": "35 ms"}}), 0).point
+    assert row["rejected_share"] == 0.5
+    assert row["slo_rate_rps"] == pytest.approx(whole["slo_rate_rps"], rel=0.03)
 
 
 def test_threads_and_their_number_change_nothing():

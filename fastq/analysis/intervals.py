@@ -31,12 +31,12 @@ class Interval:
         return (self.high - self.low) / 2 / self.estimate
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
     """Student's interval of the mean of independent ``values`` (at least two)."""
     n = len(values)
     mean = math.fsum(values) / n
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
-    half = student_quantile(n - 1) * math.sqrt(variance / n)
+    half = student_quantile(n - 1, confidence) * math.sqrt(variance / n)
     return Interval(mean, mean - half, mean + half)
 
 

@@ -9,19 +9,39 @@ length only: what is sustained for so many requests may tip later.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.intervals import mean_interval
 from fastq.analysis.rate_search import search_rate
 from fastq.analysis.replication import PS_PER_S
-from fastq.analysis.verdict import HELD_SHARE, LEAST_GAP, is_metastable
+from fastq.analysis.verdict import HELD_SHARE, LEAST_GAP, VERDICT_CONFIDENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fastq.analysis.intervals import Interval
     from fastq.analysis.replication import Replication
+
+    Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ColdRate:
+    """Largest rate that is sustained from an empty start.
+
+    Parameters
+    ----------
+    rate, decisive
+        Requests/s with its 95% interval, and with the wider one that verdicts are read off.
+    apart
+        Whether it is surely above the throughput under a backlog; else it is taken to be that.
+    """
+
+    rate: Interval
+    decisive: Interval
+    apart: bool
 
 
 def cold_rate(
@@ -30,7 +50,8 @@ def cold_rate(
     replications: int,
     saturated: Interval,
     theory_rate_rps: float,
-) -> Interval:
+    each: Each = map,
+) -> ColdRate:
     """Search the largest rate that is sustained from an empty start.
 
     Parameters
@@ -43,11 +64,9 @@ def cold_rate(
         Throughput under a backlog, requests/s.
     theory_rate_rps
         No policy serves more.
+    each
+        Maps a function over the numbers of replications, in order, perhaps several at a time.
 
-    Returns
-    -------
-    Interval
-        ``saturated`` itself where the two can't be told apart.
     """
     least_rps = (1 + LEAST_GAP) * saturated.high
 
@@ -57,11 +76,13 @@ def cold_rate(
         return "overload" if growth_rps > HELD_SHARE * (rate_rps - saturated.high) else None
 
     if least_rps >= theory_rate_rps:
-        return saturated
-    found = [
-        search_rate(partial(failing, number), least_rps, theory_rate_rps)[0] for number in range(replications)
-    ]
-    if all(rate is None for rate in found):
-        return saturated
-    cold = mean_interval([saturated.estimate if rate is None else rate for rate in found])
-    return cold if is_metastable(saturated, cold) else saturated
+        return ColdRate(saturated, saturated, apart=False)
+    found = each(
+        lambda number: search_rate(partial(failing, number), least_rps, theory_rate_rps)[0],
+        range(replications),
+    )
+    rates = [saturated.estimate if rate is None else rate for rate in found]
+    decisive = mean_interval(rates, confidence=VERDICT_CONFIDENCE)
+    if decisive.low <= least_rps:
+        return ColdRate(saturated, saturated, apart=False)
+    return ColdRate(mean_interval(rates), decisive, apart=True)

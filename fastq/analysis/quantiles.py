@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastq.analysis.replication import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from numpy.typing import NDArray
 
@@ -25,7 +27,7 @@ def merged(distributions: Sequence[Distribution]) -> Distribution:
     return Distribution(sum(d.count for d in distributions), sum(d.total for d in distributions), first, bins)
 
 
-def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float) -> float | None:
+def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float | Fraction) -> float | None:
     """The smallest value that at least ``share`` of the values don't exceed, to within its bin.
 
     Parameters
@@ -35,7 +37,7 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float)
     edges
         (bins + 1,) lower edge of each bin and the upper edge of the last, in the distribution's unit.
     share
-        In (0, 1].
+        In (0, 1]; a fraction where it must be exact.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float)
     """
     if distribution.count == 0:
         return None
-    rank = int(np.ceil(share * distribution.count))
+    rank = math.ceil(share * distribution.count)
     within = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
     if distribution.bins[within] == distribution.count:
         return distribution.total / distribution.count

@@ -4,13 +4,16 @@ Each replication is a system of its own: with its draws held fixed, faster arriv
 together, and its quantiles rise with the rate but for ripples. So each has a rate at which its first objective fails,
 found by bisection, and these rates are independent: their mean has Student's interval. No objective is met beyond
 the boundary of stability in the long run, so the search ends there, whatever a finite run would still show.
+
+A run starts empty and is finite: near the boundary it has not seen the longest queues, and the rate found is a
+little high. It falls as windows grow; the interval tells of noise, not of that.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.intervals import Interval, mean_interval
 from fastq.analysis.quantiles import quantile
@@ -18,7 +21,7 @@ from fastq.analysis.rate_search import search_rate
 from fastq.analysis.replication import NS_PER_S, PS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from fastq.model.slo import Objective
 
     RunAt = Callable[[int, float], Replication]
+    Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 LEAST_SHARE = 0.01
 """Of the boundary of stability: objectives that fail here are taken to fail at any rate."""
@@ -56,8 +60,9 @@ def service_level(
     run_at: RunAt,
     *,
     replications: int,
-    stable_rate_rps: float,
+    stable_rate: Interval,
     edges: NDArray[np.int64],
+    each: Each = map,
 ) -> ServiceLevel:
     """Search the largest rate that meets all objectives.
 
@@ -66,13 +71,15 @@ def service_level(
     objectives
         At least one.
     run_at
-        Runs a replication, by number, at an arrival rate, requests/s.
+        Runs a replication, by number, at a rate of accepted requests, requests/s.
     replications
         At least two.
-    stable_rate_rps
-        Boundary of stability, requests/s.
+    stable_rate
+        Boundary of stability, requests/s, with its interval.
     edges
         Of the histogram bins of latencies, ns.
+    each
+        Maps a function over the numbers of replications, in order, perhaps several at a time.
     """
 
     def failing(number: int, rate_rps: float) -> str | None:
@@ -83,20 +90,21 @@ def service_level(
                 return objective.name
         return None
 
-    least_rps = LEAST_SHARE * stable_rate_rps
-    searches = [
-        search_rate(partial(failing, number), least_rps, stable_rate_rps) for number in range(replications)
-    ]
+    most_rps = stable_rate.estimate
+    searches = list(
+        each(
+            lambda number: search_rate(partial(failing, number), LEAST_SHARE * most_rps, most_rps),
+            range(replications),
+        )
+    )
     limits = [limit or STABILITY for _, limit in searches]
     limit = max(sorted(set(limits)), key=limits.count)
+    if limits.count(STABILITY) == replications:
+        return ServiceLevel(stable_rate, limit)
     rates = [rate or 0.0 for rate, _ in searches]
     if rates.count(0.0) * 2 > replications:
         return ServiceLevel(None, limit)
-    return ServiceLevel(_within(mean_interval(rates), stable_rate_rps), limit)
-
-
-def _within(interval: Interval, stable_rate_rps: float) -> Interval:
-    """Between 0 and the boundary of stability."""
-    return Interval(
-        interval.estimate, max(0.0, interval.low), min(max(interval.high, interval.estimate), stable_rate_rps)
+    found = mean_interval(rates)
+    return ServiceLevel(
+        Interval(found.estimate, max(0.0, found.low), min(found.high, stable_rate.high)), limit
     )

@@ -24,21 +24,15 @@ VERDICT_CONFIDENCE = 0.999
 HELD_SHARE = 0.5
 """A queue that grows by less than this share of what an overload of its size must add is held by its start."""
 
-
 LEAST_GAP = 0.03
 """Gap between the rates from an empty start and under a backlog, as a share of the latter, that noise can't make."""
-
-
-def is_metastable(saturated: Interval, cold: Interval) -> bool:
-    """Whether the rate that is sustained from an empty start is surely above the throughput under a backlog."""
-    return cold.low > (1 + LEAST_GAP) * saturated.high
 
 
 def verdict_at(
     arrival_rate_rps: float,
     service_rate: Interval,
     backlog_slope: Interval,
-    cold_rate: Interval | None = None,
+    cold: Interval | None = None,
     *,
     nonergodic: bool,
 ) -> Verdict:
@@ -57,19 +51,20 @@ def verdict_at(
     service_rate
         Saturated throughput, requests/s, at :data:`VERDICT_CONFIDENCE`.
     backlog_slope
-        Growth of unfinished requests from an empty start, requests/s.
-    cold_rate
-        Largest rate sustained from an empty start, requests/s; ``None`` where it was not searched.
+        Growth of unfinished requests from an empty start, requests/s, at :data:`VERDICT_CONFIDENCE`.
+    cold
+        Largest rate sustained from an empty start, requests/s, at :data:`VERDICT_CONFIDENCE`; ``None`` where it was
+        not searched.
     nonergodic
         Whether replications under a backlog keep to rates of their own.
     """
     if arrival_rate_rps < service_rate.low:
         return Verdict.STABLE
     if arrival_rate_rps > service_rate.high:
-        if cold_rate is not None:
-            if not is_metastable(service_rate, cold_rate) or arrival_rate_rps > cold_rate.high:
+        if cold is not None:
+            if arrival_rate_rps > cold.high:
                 return Verdict.UNSTABLE
-            return Verdict.METASTABLE if arrival_rate_rps < cold_rate.low else Verdict.UNDECIDED
+            return Verdict.METASTABLE if arrival_rate_rps < cold.low else Verdict.UNDECIDED
         held = backlog_slope.high < HELD_SHARE * (arrival_rate_rps - service_rate.high)
         return Verdict.METASTABLE if held else Verdict.UNSTABLE
     return Verdict.METASTABLE if nonergodic else Verdict.UNDECIDED

@@ -25,7 +25,8 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   process                  "poisson"                                                    (default)
   rate_rps                 arrival rates, requests/s: a number or a list; or
   load                     the same as shares of the theoretical boundary
-[slo]                    only for measure "slo": the largest rate that meets all of them is searched
+[slo]                    only for measure "slo": the largest rate that meets all of them is searched; queues start
+                         empty, so it falls a little as run.requests grow
   wait, ttft, tpot, e2e    percentiles and what they may be at most: { p50 = "200 ms", p99 = "2 s", p99_9 = "5 s" }
 [replica]                one inference engine
   catalogue                fills replica and iteration_time ('fastq info' lists them)

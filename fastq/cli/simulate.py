@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
-from fastq.cli.spec_argument import add_spec_argument, load, tell_unused_rates
+from fastq.cli.spec_argument import add_spec_argument, load, tell_unused
 
 if TYPE_CHECKING:
     from fastq.engine.point_result import PointResult
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     spec.positions(args.point)
     if args.rate:
         spec = spec.at_rates(args.rate)
-    tell_unused_rates(spec)
+    tell_unused(spec)
     with compile_notice():
         warm_up(spec)
     began_s = time.perf_counter()

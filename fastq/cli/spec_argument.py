@@ -46,18 +46,24 @@ def load(args: argparse.Namespace, more: Sequence[tuple[str, str]] = ()) -> Spec
     return spec
 
 
-def tell_unused_rates(spec: Spec) -> None:
-    """Say on standard error that rates or loads are given where nothing runs at them.
+def tell_unused(spec: Spec) -> None:
+    """Say on standard error that rates, loads or objectives are given where nothing is measured at them.
 
-    That is no error: a spec may hold both, so that ``--set`` alone turns the rates on.
+    That is no error: a spec may hold them, so that ``--set`` alone turns the measure on.
     """
+    if spec.slo and "slo" not in spec.run.measure:
+        _tell(spec, "slo", "slo", "to search the rate that meets it")
     key = "rate_rps" if spec.arrivals.rates_rps else "load" if spec.arrivals.loads else None
     if key is not None and "rates" not in spec.run.measure:
-        measure = ", ".join(f'"{name}"' for name in (*spec.run.measure, "rates"))
-        sys.stderr.write(
-            f"fastq: note: {spec.source}: arrivals.{key} is not used, as run.measure does not hold "
-            f"\"rates\"; to measure at it, --set 'run.measure=[{measure}]'\n"
-        )
+        _tell(spec, f"arrivals.{key}", "rates", "to measure at it")
+
+
+def _tell(spec: Spec, key: str, needed: str, purpose: str) -> None:
+    measure = ", ".join(f'"{name}"' for name in (*spec.run.measure, needed))
+    sys.stderr.write(
+        f"fastq: note: {spec.source}: {key} is not used, as run.measure does not hold "
+        f"\"{needed}\"; {purpose}, --set 'run.measure=[{measure}]'\n"
+    )
 
 
 def _override(text: str) -> tuple[str, str]:

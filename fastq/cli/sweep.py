@@ -12,7 +12,7 @@ from fastq.cli.backend_notice import tell_fallback
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
 from fastq.cli.points_table import points_table
-from fastq.cli.spec_argument import add_spec_argument, load, tell_unused_rates
+from fastq.cli.spec_argument import add_spec_argument, load, tell_unused
 
 if TYPE_CHECKING:
     from fastq.engine.estimate import SweepEstimate
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run and (args.executor != "local" or args.address is not None):
         args.usage_error("--dry-run times points on this machine: leave out --executor and --address")
     spec = load(args)
-    tell_unused_rates(spec)
+    tell_unused(spec)
     options = {"backend": args.backend, "workers": args.workers, "threads": args.threads, "shard": args.shard}
     if args.dry_run:
         return _estimate(spec, options, as_json=args.json)

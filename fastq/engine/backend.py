@@ -69,8 +69,9 @@ def warm_up(spec: Spec, backend: str = "cpu") -> None:
     for scheduler in _schedulers(spec):
         point = replace(_token_point(), scheduler=scheduler)
         encoded = encode(point, Run(warmup_requests=1), mean_running=1)
-        arrivals = set(spec.run.measure) - {"boundary"}
-        for rate_rps in (None, 1.0) if arrivals else (None,):
+        if {"slo", "metastability"} & set(spec.run.measure):
+            Ensemble(encoded, [0], 1.0).run_to(1)
+        for rate_rps in (None, 1.0) if "rates" in spec.run.measure else (None,):
             if backend == "cuda":
                 from fastq.engine.gpu_points import run_alone
 

@@ -161,14 +161,14 @@ class _Replications:
         each: Callable[..., Iterable[list[Replication]]],
         stop: StopFlag | None,
     ) -> None:
-        self._encoded, self._parts, self._each, self.stop = encoded, parts, each, stop
+        self._encoded, self._parts, self.each, self.stop = encoded, parts, each, stop
 
     def start(self, arrival_rate_rps: float | None) -> Callable[[int], list[Replication]]:
         """Make fresh ones, at a rate or under a backlog; what is returned carries all to a number of requests."""
         ensembles = [Ensemble(self._encoded, part, arrival_rate_rps) for part in self._parts]
 
         def run_to(requests: int) -> list[Replication]:
-            parts = self._each(lambda ensemble: ensemble.run_to(requests, self.stop), ensembles)
+            parts = self.each(lambda ensemble: ensemble.run_to(requests, self.stop), ensembles)
             return [replication for part in parts for replication in part]
 
         return run_to
@@ -184,7 +184,9 @@ def _cut(replications: int, threads: int) -> list[range]:
 def _simulate(prepared: PreparedPoint, replicated: _Replications) -> PointResult:
     saturated = _saturated(prepared, replicated.start(None))
     at_rates = [replicated.start(rate_rps)(prepared.run.requests) for rate_rps, _ in prepared.rates]
-    return prepared.result(saturated, at_rates, search_rates(prepared, saturated, replicated.stop))
+    return prepared.result(
+        saturated, at_rates, search_rates(prepared, saturated, replicated.stop, replicated.each)
+    )
 
 
 def _saturated(prepared: PreparedPoint, run_to: Callable[[int], list[Replication]]) -> Saturated:

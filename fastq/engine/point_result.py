@@ -34,16 +34,19 @@ class PointResult:
         Its row of the table of points.
     replications, rates
         Its rows of the other tables; no ``rates`` without measure ``rates``.
+    searched_requests
+        Completed in the windows of runs that have no row: those of searches.
     """
 
     point: Row
     replications: list[Row] = field(default_factory=list, repr=False)
     rates: list[Row] = field(default_factory=list, repr=False)
+    searched_requests: int = 0
 
     @property
     def simulated_requests(self) -> int:
         """Requests completed in all windows."""
-        return sum(int(row["requests"]) for row in self.replications)
+        return sum(int(row["requests"]) for row in self.replications) + self.searched_requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +99,14 @@ class PreparedPoint:
                     load=load,
                     accepted_rate_rps=rate_rps * (1 - self.forms.rejected_share),
                     service_rate=saturated.decisive,
-                    cold=searched.cold,
+                    cold=None if searched.cold is None else searched.cold.decisive,
                     nonergodic=saturated.status == "nonergodic",
                 )
             )
         row = rows.point_row(
             point, self.forms, saturated.replications, saturated.service_rate, searched, saturated.status
         )
-        return PointResult(row, replications, rate_rows)
+        return PointResult(row, replications, rate_rows, searched.requests)
 
 
 def prepare(spec: Spec, index: int) -> PreparedPoint | PointResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastq.analysis.intervals import mean_interval
 from fastq.analysis.quantiles import mean, merged, quantile
 from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
-from fastq.analysis.verdict import is_metastable, verdict_at
+from fastq.analysis.verdict import VERDICT_CONFIDENCE, verdict_at
 from fastq.engine.bins import bin_edges
 from fastq.engine.searches import Searched
 
@@ -55,7 +55,7 @@ def point_row(
         **_searched(searched),
         "requests": requests,
         "iterations": iterations,
-        "status": _status(service_rate, searched, status),
+        "status": "metastable" if searched.cold is not None and searched.cold.apart else status,
         "skip_reason": None,
     }
 
@@ -63,7 +63,7 @@ def point_row(
 def _searched(searched: Searched) -> Row:
     level = searched.level
     return {
-        **_interval("cold_rate", searched.cold),
+        **_interval("cold_rate", None if searched.cold is None else searched.cold.rate),
         **_interval("slo_rate", None if level is None else level.rate),
         "slo_limit": None if level is None else level.limit,
     }
@@ -72,11 +72,6 @@ def _searched(searched: Searched) -> Row:
 def _interval(name: str, rate: Interval | None) -> Row:
     ends = (None, None, None) if rate is None else (rate.estimate, rate.low, rate.high)
     return dict(zip((f"{name}_rps", f"{name}_low_rps", f"{name}_high_rps"), ends, strict=True))
-
-
-def _status(service_rate: Interval, searched: Searched, status: str) -> str:
-    apart = searched.cold is not None and is_metastable(service_rate, searched.cold)
-    return "metastable" if apart else status
 
 
 def theory_columns(forms: ClosedForms) -> Row:
@@ -171,13 +166,14 @@ def rate_row(
 ) -> Row:
     """The row of one arrival rate in the table of rates."""
     elapsed_s = sum(r.elapsed_ps for r in replications) / PS_PER_S
-    slope = mean_interval([r.backlog_growth * PS_PER_S / r.elapsed_ps for r in replications])
+    slopes = [r.backlog_growth * PS_PER_S / r.elapsed_ps for r in replications]
+    slope, decisive = mean_interval(slopes), mean_interval(slopes, confidence=VERDICT_CONFIDENCE)
     row = {
         **_identity(point),
         "arrival_rate_rps": arrival_rate_rps,
         "load": load,
         "throughput_rps": sum(r.requests for r in replications) / elapsed_s,
-        "verdict": str(verdict_at(accepted_rate_rps, service_rate, slope, cold, nonergodic=nonergodic)),
+        "verdict": str(verdict_at(accepted_rate_rps, service_rate, decisive, cold, nonergodic=nonergodic)),
         "backlog_slope_rps": slope.estimate,
         "backlog_slope_rps_low": slope.low,
         "backlog_slope_rps_high": slope.high,

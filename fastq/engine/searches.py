@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastq.analysis.metastability import cold_rate
+from fastq.analysis.intervals import Interval
+from fastq.analysis.metastability import ColdRate, cold_rate
 from fastq.analysis.service_level import ServiceLevel, service_level
 from fastq.engine.bins import bin_edges
 from fastq.engine.ensemble import Ensemble
 
 if TYPE_CHECKING:
-    from fastq.analysis.intervals import Interval
     from fastq.analysis.replication import Replication
+    from fastq.analysis.service_level import Each
     from fastq.engine.blocks import StopFlag
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.point_result import PreparedPoint
@@ -27,24 +28,32 @@ class Searched:
     level
         Largest rate that meets all objectives, and which fails first beyond it.
     cold
-        Largest rate that is sustained from an empty start, requests/s.
+        Largest rate that is sustained from an empty start.
+    requests
+        Completed in the windows of all that was run.
     """
 
     level: ServiceLevel | None = None
-    cold: Interval | None = None
+    cold: ColdRate | None = None
+    requests: int = 0
 
 
-def search_rates(prepared: PreparedPoint, saturated: Saturated, stop: StopFlag | None) -> Searched:
+def search_rates(
+    prepared: PreparedPoint, saturated: Saturated, stop: StopFlag | None, each: Each = map
+) -> Searched:
     """Search what the measures of the run ask for.
 
-    Rates are of accepted requests. Every backend comes here: a bisection runs one replication at a time, which
-    is no work for a GPU.
+    Rates are of accepted requests; ``each`` may run several replications at a time. Every backend comes here: a
+    bisection runs one replication after another, which is no work for a GPU.
     """
     run, forms = prepared.run, prepared.forms
+    requests: list[int] = []
 
     def run_at(number: int, accepted_rate_rps: float) -> Replication:
         ensemble = Ensemble(prepared.encoded, [number], accepted_rate_rps / (1 - forms.rejected_share))
-        return ensemble.run_to(run.requests, stop)[0]
+        (replication,) = ensemble.run_to(run.requests, stop)
+        requests.append(replication.requests)
+        return replication
 
     cold = level = None
     if "metastability" in run.measure:
@@ -53,14 +62,18 @@ def search_rates(prepared: PreparedPoint, saturated: Saturated, stop: StopFlag |
             replications=run.replications,
             saturated=saturated.service_rate,
             theory_rate_rps=forms.theory_rate_rps,
+            each=each,
         )
     if prepared.objectives:
-        nonergodic = saturated.status == "nonergodic"
+        stable = saturated.service_rate
+        if saturated.status == "nonergodic":
+            stable = Interval(stable.low, stable.low, stable.low)
         level = service_level(
             prepared.objectives,
             run_at,
             replications=run.replications,
-            stable_rate_rps=saturated.service_rate.low if nonergodic else saturated.service_rate.estimate,
+            stable_rate=stable,
             edges=bin_edges(),
+            each=each,
         )
-    return Searched(level, cold)
+    return Searched(level, cold, sum(requests))

@@ -61,7 +61,7 @@ def canonical_document(spec: Spec) -> dict[str, object]:
     else:
         document["arrivals"] = {"process": spec.arrivals.process}
     if "slo" in spec.run.measure:
-        document["slo"] = [[one.latency, one.share, one.at_most_ps] for one in spec.slo]
+        document["slo"] = [[one.latency, one.percentile, one.at_most_ps] for one in spec.slo]
     return document
 
 

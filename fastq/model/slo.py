@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastq.model.reading import Place
 
 SLO_KEYS = ("wait", "ttft", "tpot", "e2e")
-_PERCENTILE = re.compile(r"p(\d{1,2})(?:_(\d{1,4}))?", re.ASCII)
+_PERCENTILE = re.compile(r"p([1-9]\d?|0(?=_))(?:_(\d{0,3}[1-9]))?", re.ASCII)
 _ACCEPTED = (
     'must be a table of percentiles and durations, as in { p50 = "200 ms", p99 = "2 s", p99_9 = "5 s" }'
 )
@@ -39,9 +39,9 @@ class Objective:
     at_most_ps: int
 
     @property
-    def share(self) -> float:
+    def share(self) -> Fraction:
         """Share of the requests that must be within the limit."""
-        return float(_share(self.percentile))
+        return _share(self.percentile)
 
     @property
     def name(self) -> str:
@@ -67,16 +67,12 @@ def read_slo(value: object, place: Place) -> tuple[Objective, ...]:
             raise where.error(_ACCEPTED, entry)
         for percentile, limit in limits.items():
             at = where.below(f".{percentile}")
-            if _PERCENTILE.fullmatch(percentile) is None or _share(percentile) == 0:
+            if _PERCENTILE.fullmatch(percentile) is None:
                 raise at.error(
                     "the percentile must be written as p50, p99 or p99_9, above 0 and below 100", limit
                 )
             objectives.append(Objective(latency, percentile, read_duration_ps(limit, at)))
-    return tuple(
-        sorted(
-            objectives, key=lambda one: (SLO_KEYS.index(one.latency), _share(one.percentile), one.percentile)
-        )
-    )
+    return tuple(sorted(objectives, key=lambda one: (SLO_KEYS.index(one.latency), one.share)))
 
 
 def _share(percentile: str) -> Fraction:

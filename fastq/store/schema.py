@@ -97,7 +97,10 @@ POINTS = (
         }.items()
     ),
     Column(
-        "cold_rate_rps", "float", "requests/s", "largest accepted rate sustained from an empty start, mu+"
+        "cold_rate_rps",
+        "float",
+        "requests/s",
+        "largest accepted rate sustained from an empty start, over a run",
     ),
     Column("cold_rate_low_rps", "float", "requests/s", "lower end of its 95% confidence interval"),
     Column("cold_rate_high_rps", "float", "requests/s", "upper end of its 95% confidence interval"),
@@ -105,7 +108,7 @@ POINTS = (
         "slo_rate_rps",
         "float",
         "requests/s",
-        "largest accepted rate that meets all objectives; null if none does",
+        "largest accepted rate that meets all objectives in windows from an empty start; null where none does",
     ),
     Column("slo_rate_low_rps", "float", "requests/s", "lower end of its 95% confidence interval"),
     Column("slo_rate_high_rps", "float", "requests/s", "upper end of its 95% confidence interval"),
