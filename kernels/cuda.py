@@ -318,6 +318,11 @@ def use_device(number: int) -> None:
     cuda.select_device(number % len(cuda.gpus))
 
 
+def device_count() -> int:
+    """Cards that this process can use."""
+    return len(cuda.gpus)
+
+
 def device_names() -> list[str]:
     """Names of the cards that this process can use."""
     if config.ENABLE_CUDASIM:

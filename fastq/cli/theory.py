@@ -37,7 +37,7 @@ columns of the table:
   output      mean output, likewise
   E[g]        mean KV area: the KV tokens of a request, summed over its iterations
   theory      self-consistent service rate, requests/s: exact sums, blocks, the spec's token convention
-  guaranteed  arrival rate below which the queue is proved stable; '-' where nothing is proved
+  guaranteed  arrival rate proved stable where only memory keeps requests waiting; '-' where nothing is proved
   memory only memory / (iteration time x KV area), as in Nie, Si and Zhou (2026)
   limit       what binds: kv (memory), seqs (max_num_seqs) or tokens (max_num_batched_tokens)
 

@@ -144,7 +144,9 @@ def _local(workers: int, threads: int) -> Iterator[Crew]:
     context = multiprocessing.get_context("spawn")
     lifeline_end, lifeline = context.Pipe(duplex=False)
     numbers = context.Value("i", 0)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(lifeline_end, numbers))
+    pool = ProcessPoolExecutor(
+        workers, context, initializer=_start_worker, initargs=(lifeline_end, numbers, workers)
+    )
     try:
         yield Crew(pool, workers, threads, in_flight=2 * workers)
         pool.shutdown()
@@ -154,10 +156,10 @@ def _local(workers: int, threads: int) -> Iterator[Crew]:
         lifeline_end.close()
 
 
-def _start_worker(lifeline_end: Connection, numbers: Synchronized[int]) -> None:
+def _start_worker(lifeline_end: Connection, numbers: Synchronized[int], workers: int) -> None:
     """Take the next number, leave SIGINT to the parent, and die with it, or at its word: when its lifeline closes."""
     with numbers.get_lock():
-        worker.set_number(numbers.value)
+        worker.set_number(numbers.value, of=workers)
         numbers.value += 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -18,7 +18,7 @@ from fastq.engine.point_result import PointResult, prepare, relative_cost
 from fastq.engine.searches import search_rates
 from fastq.engine.window import read_window
 from fastq.errors import BackendUnavailable
-from fastq.kernels.cuda import OutOfMemory, free_bytes, use_device
+from fastq.kernels.cuda import OutOfMemory, device_count, free_bytes, use_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -156,7 +156,9 @@ class _Point:
 def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
     """Run all jobs, several waves of them on the card at a time."""
     use_device(worker.number())
-    queue = deque(_cut_into_waves(jobs, free_bytes() // MEMORY_SHARE))
+    # Workers that share a card start together, and each sees all of it free.
+    sharing = -(-worker.count() // device_count())
+    queue = deque(_cut_into_waves(jobs, free_bytes() // (MEMORY_SHARE * sharing)))
     in_flight: deque[tuple[Wave, list[Job]]] = deque()
     while queue or in_flight:
         _heed(stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _number = 0
+_workers = 1
 
 
 def number() -> int:
@@ -10,7 +11,12 @@ def number() -> int:
     return _number
 
 
-def set_number(value: int) -> None:
-    """Say which worker this process is."""
-    global _number
-    _number = value
+def count() -> int:
+    """Return how many workers there are; 1 too where the caller is no worker that fastq started."""
+    return _workers
+
+
+def set_number(value: int, *, of: int) -> None:
+    """Say which worker this process is, and of how many."""
+    global _number, _workers
+    _number, _workers = value, of

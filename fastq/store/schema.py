@@ -77,7 +77,12 @@ POINTS = (
         "service_rate_high_rps", "float", "requests/s", "upper end of the 95% confidence interval of mu_sat"
     ),
     Column("theory_rate_rps", "float", "requests/s", "self-consistent service rate, exact sums in blocks"),
-    Column("theory_stable_rps", "float", "requests/s", "arrival rate below which the queue is proved stable"),
+    Column(
+        "theory_stable_rps",
+        "float",
+        "requests/s",
+        "arrival rate below which the queue is proved stable, where only memory keeps requests waiting",
+    ),
     Column("paper_rate_rps", "float", "requests/s", "M / (iteration time x KV area), paper convention"),
     Column("binding", "str", "", "constraint that binds at saturation: kv, seqs or tokens"),
     Column("mean_iteration_s", "float", "s", "mean iteration time at saturation"),
