@@ -502,3 +502,36 @@ def test_bash_completes(words: str, offered: list[str]) -> None:
     ask = f'COMP_WORDS=(fastq {words}) COMP_CWORD=3; _fastq; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == offered
+
+
+def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
+    spec = tmp_path / "spec.toml"
+    spec.write_text(
+        """
+        [workload]
+        prompt_tokens = { uniform = [10, 100] }
+        output_tokens = { uniform = [10, 100] }
+        [iteration_time]
+        constant = "10 ms"
+        [slo]
+        ttft = { p90 = "200 ms" }
+        [run]
+        measure = ["boundary", "slo"]
+        requests = 200
+        replications = 2
+        warmup_requests = 50
+        [grid]
+        replica.kv_capacity_tokens = [2000, 4000, 8000]
+        """
+    )
+    out, picture = tmp_path / "out", tmp_path / "slo.svg"
+    assert fastq("sweep", spec, "--out", out, "--quiet").returncode == 0
+    done = fastq("map", out, "--boundary", "slo", "-o", picture)
+    assert done.returncode == 0, done.stderr
+    drawn = picture.read_text()
+    assert "Service-level boundary" in drawn
+    assert "ttft p90 within 0.2 s" in drawn
+    missing = fastq("map", out, "--boundary", "cold", "-o", picture)
+    assert missing.returncode == 2
+    assert "no point" in missing.stderr
+    assert "boundary, slo" in missing.stderr

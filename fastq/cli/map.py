@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from fastq.plot.selection import Selection
     from fastq.store.manifest import Manifest
 
+_BOUNDARIES = {
+    "service": "Simulated boundary",
+    "cold": "Boundary from an empty start",
+    "slo": "Service-level boundary",
+}
+"""What each boundary is called in a picture; its columns are ``NAME_rate_rps`` and the ends of its interval."""
+
+_ENDS = ("", "_low", "_high")
 _COLUMNS = (
-    "service_rate_rps",
-    "service_rate_low_rps",
-    "service_rate_high_rps",
     "theory_rate_rps",
     "theory_stable_rps",
     "paper_rate_rps",
@@ -58,6 +63,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=_held,
         help="hold another axis at one value; may be given several times",
     )
+    parser.add_argument(
+        "--boundary",
+        choices=tuple(_BOUNDARIES),
+        default="service",
+        help="service: throughput under a backlog (default); cold: the largest rate from an empty start (measure "
+        '"metastability"); slo: the largest rate that meets the objectives (measure "slo")',
+    )
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="picture: .png, .svg or .pdf")
     parser.add_argument(
         "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
@@ -76,14 +88,15 @@ def run(args: argparse.Namespace) -> int:
 
     path, size = style.check_ending(args.output), style.SIZES[args.size]
     manifest = require_manifest(open_location(args.dir))
-    table = _read(args.dir, manifest)
+    table = _read(args.dir, manifest, args.boundary)
     axes = _axes(manifest, table)
     x = args.x or _only_axis(axes, args.dir)
     selection = select(table, axes, x=x, y=args.y, where=dict(args.where), source=args.dir)
     draw = draw_boundary_lines if len(selection.y.values) == 1 else draw_boundary_map
     title = manifest.title or args.dir
-    note = _note(manifest, selection)
-    style.save(draw(selection, title=title, note=note, size=size), path, size=size)
+    note = _note(manifest, selection, args.boundary)
+    boundary = _BOUNDARIES[args.boundary]
+    style.save(draw(selection, title=title, note=note, size=size, boundary=boundary), path, size=size)
     sys.stdout.write(f"{path}\n")
     return ExitStatus.DONE
 
@@ -109,19 +122,30 @@ def _only_axis(axes: dict[str, list[Scalar]], directory: str) -> str:
     raise SpecError(f"is missing; this data set has the axes {', '.join(keys)}", source=directory, key="--x")
 
 
-def _read(directory: str, manifest: Manifest) -> pa.Table:
-    from fastq.errors import StoreError
+def _read(directory: str, manifest: Manifest, boundary: str) -> pa.Table:
+    """Read what is drawn; the rate of the chosen boundary stands in the columns of the service rate."""
+    from fastq.errors import SpecError, StoreError
     from fastq.store.reader import read
 
     keys = [axis.key for axis in manifest.axes]
+    rates = [f"{boundary}_rate{end}_rps" for end in _ENDS]
     table = read(
-        directory, columns=list(dict.fromkeys((*(["case"] * bool(_cases(manifest))), *keys, *_COLUMNS)))
+        directory,
+        columns=list(dict.fromkeys((*(["case"] * bool(_cases(manifest))), *keys, *rates, *_COLUMNS))),
     )
     if table.num_rows == 0:
         raise StoreError(
             f"{directory} holds no finished block yet; 'fastq status {directory}' says how far it is."
         )
-    return table
+    if table.column(rates[0]).null_count == table.num_rows:
+        measured = ", ".join(manifest.document["canonical"]["run"]["measure"])
+        raise SpecError(
+            f"no point of {directory} has a {rates[0]}; its run.measure was {measured}",
+            key="--boundary",
+            value=boundary,
+        )
+    names = dict(zip(rates, (f"service_rate{end}_rps" for end in _ENDS), strict=True))
+    return table.rename_columns([names.get(name, name) for name in table.column_names])
 
 
 def _cases(manifest: Manifest) -> list[str]:
@@ -144,7 +168,19 @@ def _holds(every: list[Any], found: list[Scalar]) -> bool:
     return not any(isinstance(value, dict | list) for value in every) and set(found) <= set(every)
 
 
-def _note(manifest: Manifest, selection: Selection) -> str:
+def _measured(manifest: Manifest, boundary: str) -> str:
+    if boundary == "service":
+        return "Saturated throughput"
+    if boundary == "cold":
+        return "Largest rate from an empty start"
+    limits = (
+        f"{latency} {percentile.replace('_', '.')} within {at_most_ps / 1e12:g} s"
+        for latency, percentile, at_most_ps in manifest.document["canonical"]["slo"]
+    )
+    return f"Largest rate with {', '.join(limits)}"
+
+
+def _note(manifest: Manifest, selection: Selection, boundary: str) -> str:
     """Say below the picture what was run, how much of it, and how sharp it is."""
     import numpy as np
 
@@ -161,7 +197,7 @@ def _note(manifest: Manifest, selection: Selection) -> str:
     sharp = f"; 95% interval ±{np.median(half_widths):.2%} (median)" if len(half_widths) else ""
     until = "" if run["precision"] is None else f", longer until ±{run['precision']:.3g}"
     lines = [
-        f"Saturated throughput: {run['replications']:,} replications of {run['requests']:,} requests{until}, "
-        f"seed {run['seed']}; {points}{sharp}."
+        f"{_measured(manifest, boundary)}: {run['replications']:,} replications of {run['requests']:,} "
+        f"requests{until}, seed {run['seed']}; {points}{sharp}."
     ]
     return "\n".join(([f"{chosen[0].upper()}{chosen[1:]}."] if chosen else []) + lines)

@@ -39,7 +39,9 @@ _THEORIES = (
 """Column, name, colour and dashes of each closed form."""
 
 
-def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Size) -> Figure:
+def draw_boundary_lines(
+    selection: Selection, *, title: str, note: str, size: Size, boundary: str = "Simulated boundary"
+) -> Figure:
     """Draw, for each facet, the rates, a strip that says what binds, and simulated over theory.
 
     Parameters
@@ -52,6 +54,8 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
         Lines below it: what was run.
     size
         Width and letters.
+    boundary
+        What the service rate of the selection is called.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def draw_boundary_lines(selection: Selection, *, title: str, note: str, size: Si
                 selection.x.dress(axes, "x", labelled=axes is ratio, room_em=room_em)
                 axes.tick_params(labelleft=column == 0)
             if column == 0:
-                rates.set_ylabel("Boundary (requests/s)")
+                rates.set_ylabel(f"{boundary}\n(requests/s)")
                 ratio.set_ylabel("Simulated\n÷ theory")
         foot = figure.add_subplot(grid[-1, :])
         foot.axis("off")

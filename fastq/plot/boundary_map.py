@@ -40,7 +40,9 @@ _LOG_RATE_SPAN = 8.0
 _MOST_BAND_TICKS = 6
 
 
-def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size) -> Figure:
+def draw_boundary_map(
+    selection: Selection, *, title: str, note: str, size: Size, boundary: str = "Simulated boundary"
+) -> Figure:
     """Draw a row of three panels for each facet.
 
     Parameters
@@ -53,6 +55,8 @@ def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size
         Lines below it: what was run.
     size
         Width and letters.
+    boundary
+        What the service rate of the selection is called.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def draw_boundary_map(selection: Selection, *, title: str, note: str, size: Size
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
         grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
-        columns: tuple[_Column, ...] = (_Rate(selection), _Ratio(selection), _Binding(selection))
+        columns: tuple[_Column, ...] = (_Rate(selection, boundary), _Ratio(selection), _Binding(selection))
         for column, kind in enumerate(columns):
             for row, facet in enumerate(selection.facets):
                 axes = figure.add_subplot(grid[row, column])
@@ -107,12 +111,10 @@ class _Column(Protocol):
 class _Rate:
     """Simulated boundary in colour, with curves of equal rate: solid simulated, dashed theory."""
 
-    heading = "Simulated boundary"
-
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, heading: str) -> None:
         from matplotlib.cm import ScalarMappable
 
-        self.selection = selection
+        self.selection, self.heading = selection, heading
         values = selection.numbers("service_rate_rps", selection.rows)
         self.norm, self.levels = _rate_scale(values[np.isfinite(values)])
         self.look = ScalarMappable(self.norm, style.colour_map("viridis"))
