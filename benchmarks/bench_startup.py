@@ -34,7 +34,7 @@ def python(*arguments: str, **environment: str) -> str:
 
 
 def typical_and_best(times_s: list[float]) -> str:
-    return f"{median(times_s) * 1e3:.0f} ms (best {min(times_s) * 1e3:.0f} ms)"
+    return f"{median(times_s) * 1e3:.3g} ms (best {min(times_s) * 1e3:.3g} ms)"
 
 
 def test_start_up(benchmark: BenchmarkFixture) -> None:

@@ -48,11 +48,13 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   token_convention         "engine" or "paper"                                          (the preset's)
 [run]
   measure                  any of "boundary", "rates", "slo", "metastability"          (default ["boundary"])
+                           ("metastability": the largest rate sustained from an empty start, cold_rate_rps)
   seed                     64-bit                                                       (default 1)
   replications             independent runs of a point, at least 2                      (default 8)
   requests                 completed in the window of a replication                     (default 20000)
   warmup_requests          completed before it             (default max(1000, 10 x most running so far))
-  precision                relative half-width (95%) at which a point stops             (default fixed length)
+  precision                relative half-width (95%) at which a point stops, after      (default fixed length)
+                           no fewer than "requests"
   max_requests             most requests with precision                                (default 64 x requests)
   common_random_numbers    same draws at every point                                    (default true)
   infeasible               "error", or "skip" points with a request that can never fit  (default "error")

@@ -103,6 +103,13 @@ def _stops(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in shown if round(share, 2) > 0)
 
 
+_NOTES = {
+    "nonergodic": "\nnonergodic: replications keep to rates of their own; the interval is their range",
+    "short": "\nshort: few requests for so many running; raise run.requests",
+    "metastable": "\nmetastable: between the two simulated rates the start decides",
+}
+
+
 def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
     saturated = sum(each["arrival_rate_rps"] is None for each in result.replications)
     requests = result.simulated_requests
@@ -110,6 +117,7 @@ def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
         f"status {row['status']}: {saturated} replications under a backlog"
         + (f" and {len(result.replications) - saturated} at given rates" if result.rates else "")
         + f", {requests:,} requests in {seconds(elapsed_s)}"
+        + _NOTES.get(row["status"], "")
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastq.engine.backend import choose_backend
@@ -123,8 +124,7 @@ def _time_on_gpu(spec: Spec) -> tuple[float, int]:
 def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, int]:
     """Return the mean time of a point, seconds, and how many were timed.
 
-    The points lie evenly over the grid; they are taken in shuffled order, so that a budget that runs out
-    early leaves no corner out.
+    They are taken in shuffled order, so that a budget that runs out early leaves no corner out.
     """
     indices = _spread(points, SAMPLE_POINTS)
     random.Random(0).shuffle(indices)
@@ -139,9 +139,14 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
 
 
 def _spread(points: int, most: int) -> list[int]:
-    """Return at most so many indices, evenly over the grid."""
+    """Return at most so many indices, one from each of as many stretches of the grid.
+
+    Drawn within its stretch: even steps would fall in step with the axes, and see one value of the fast ones.
+    """
     count = min(points, most)
-    return [(2 * k + 1) * points // (2 * count) for k in range(count)]
+    ends = [points * k // count for k in range(count + 1)]
+    draw = random.Random(0)
+    return [draw.randrange(first, end) for first, end in pairwise(ends)]
 
 
 def _point_bytes(spec: Spec, manifest: Manifest) -> float:
