@@ -132,7 +132,8 @@ def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:
     figure = draw_boundary_lines(chosen(points, y=None, scale="1.1875"), title="t", note="n", size=SIZE)
     text = svg(figure, tmp_path / "lines.svg")
     for words in (
-        "Boundary (requests/s)",
+        "Simulated boundary",
+        "(requests/s)",
         "simulated, 95% interval",
         "limited by sequence limit",
         "theory, KV memory alone",
