@@ -199,6 +199,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repetitions", type=int, default=10_000)
+    parser.add_argument(
+        "--requests", type=int, action="append", help="run lengths, in place of 500 and 20,000; several times"
+    )
     parser.add_argument("--family", action="append", help="only these; may be given several times")
     args = parser.parse_args()
     print(
@@ -209,7 +212,7 @@ def main() -> None:
         if args.family and family.name not in args.family:
             continue
         truth_rps = true_rate_rps(family, parse_spec(family.document, source=family.name).point(0))
-        for requests in RUN_LENGTHS:
+        for requests in args.requests or RUN_LENGTHS:
             print(row(family, requests, study(family, requests, args.repetitions, truth_rps)), flush=True)
 
 
