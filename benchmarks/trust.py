@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.intervals import Interval, pooled_throughput
 from fastq.analysis.verdict import VERDICT_CONFIDENCE, Verdict, verdict_at
 from fastq.closed_forms import closed_forms
 from fastq.closed_forms.sampled import sampled_theory
-from fastq.engine.checkpoints import sampled_lengths
+from fastq.engine.checkpoints import sample_of
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.model.load import parse_spec
@@ -112,11 +113,8 @@ class Tally:
     half_width_sum: float = 0.0
     plain_squares: float = 0.0
     squares: float = 0.0
-    wrong: dict[float, int] | None = None
-    undecided: dict[float, int] | None = None
-
-    def __post_init__(self) -> None:
-        self.wrong, self.undecided = dict.fromkeys(LOADS, 0), dict.fromkeys(LOADS, 0)
+    wrong: Counter[float] = field(default_factory=Counter)
+    undecided: Counter[float] = field(default_factory=Counter)
 
     def add(self, replications: Sequence[Replication], expected: Sequence[float]) -> None:
         """Count one repetition."""
@@ -155,7 +153,7 @@ def true_rate_rps(family: Family, point: Point) -> float:
         return closed_forms(point).theory_rate_rps
     theory = sampled_theory(point)
     long = list(replicate(point, seed=TRUTH_SEED, count=TRUTH_REPLICATIONS, requests=TRUTH_REQUESTS))
-    return pooled_throughput(long, [theory.ratio(sampled_lengths(each)) for each in long]).estimate
+    return pooled_throughput(long, [theory.ratio(sample_of(each)) for each in long]).estimate
 
 
 def study(family: Family, requests: int, repetitions: int, truth_rps: float) -> Tally:
@@ -166,7 +164,7 @@ def study(family: Family, requests: int, repetitions: int, truth_rps: float) -> 
     for replication in replicate(point, seed=1, count=REPLICATIONS * repetitions, requests=requests):
         group.append(replication)
         if len(group) == REPLICATIONS:
-            tally.add(group, [theory.ratio(sampled_lengths(each)) for each in group])
+            tally.add(group, [theory.ratio(sample_of(each)) for each in group])
             group = []
     return tally
 
@@ -174,8 +172,6 @@ def study(family: Family, requests: int, repetitions: int, truth_rps: float) -> 
 def row(family: Family, requests: int, tally: Tally) -> str:
     """A line of the Markdown table."""
     n = tally.repetitions
-    assert tally.wrong is not None
-    assert tally.undecided is not None
     near = [load for load in LOADS if round(abs(load - 1), 6) >= 0.03]
     cells = (
         family.name,

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from small_spec import SMALL
 
 from fastq.cli.main import main
 from fastq.engine.sweep import sweep
@@ -22,24 +23,10 @@ from fastq.engine.sweep import sweep
 if TYPE_CHECKING:
     from pathlib import Path
 
-SPEC = """\
+SPEC = f"""\
 title = "small"
 
-[workload]
-prompt_tokens = { uniform = [10, 100] }
-output_tokens = { uniform = [10, 100] }
-
-[replica]
-kv_capacity_tokens = 2000
-
-[iteration_time]
-constant = "20 ms"
-
-[run]
-requests = 200
-replications = 2
-warmup_requests = 100
-
+{SMALL}
 [grid]
 "replica.kv_capacity_tokens" = [1000, 2000, 4000, 8000]
 "replica.max_num_seqs" = [4, 16, "unlimited"]
@@ -507,21 +494,11 @@ def test_bash_completes(words: str, offered: list[str]) -> None:
 def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
     spec = tmp_path / "spec.toml"
     spec.write_text(
-        """
-        [workload]
-        prompt_tokens = { uniform = [10, 100] }
-        output_tokens = { uniform = [10, 100] }
-        [iteration_time]
-        constant = "10 ms"
-        [slo]
-        ttft = { p90 = "200 ms" }
-        [run]
+        f"""
+        slo.ttft.p90 = "200 ms"
+        grid.replica.kv_capacity_tokens = [2000, 4000, 8000]
+        {SMALL}
         measure = ["boundary", "slo"]
-        requests = 200
-        replications = 2
-        warmup_requests = 50
-        [grid]
-        replica.kv_capacity_tokens = [2000, 4000, 8000]
         """
     )
     out, picture = tmp_path / "out", tmp_path / "slo.svg"
@@ -535,3 +512,14 @@ def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
     assert missing.returncode == 2
     assert "no point" in missing.stderr
     assert "boundary, slo" in missing.stderr
+
+
+def test_objectives_that_nothing_searches_are_told(spec):
+    words = ("simulate", spec, "--set", 'slo.ttft={p99="2 s"}')
+    told = fastq(*words)
+    assert told.returncode == 0
+    assert "note" in told.stderr
+    assert 'run.measure=["boundary", "slo"]' in told.stderr
+    searched = fastq(*words, "--set", 'run.measure=["slo"]')
+    assert "note" not in searched.stderr
+    assert "ttft p99" in searched.stdout or "up to stability" in searched.stdout

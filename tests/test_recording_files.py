@@ -4,31 +4,20 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from small_spec import SMALL
 
 from fastq.cli.main import main
 from fastq.model.load import load_spec
 from fastq.model.version import RESULTS_VERSION
 from fastq.store.recording_schema import ITERATIONS, REQUESTS
 
-SPEC = """\
-[workload]
-prompt_tokens = { uniform = [10, 100] }
-output_tokens = { uniform = [1, 3] }
-
-[replica]
-kv_capacity_tokens = 2000
-
-[iteration_time]
-constant = "20 ms"
-
-[run]
-requests = 200
-replications = 2
-warmup_requests = 100
-
+SPEC = (
+    SMALL.replace("output_tokens = { uniform = [10, 100] }", "output_tokens = { uniform = [1, 3] }")
+    + """
 [grid]
 "replica.max_num_seqs" = [4, 16]
 """
+)
 SINCE_ARRIVAL = ("wait_s", "ttft_s", "e2e_s")
 
 

@@ -8,8 +8,8 @@ from builders import PS_PER_MS, point, uniform
 
 from fastq.analysis.intervals import pooled_throughput
 from fastq.closed_forms import closed_forms
-from fastq.closed_forms.sampled import Lengths, sampled_theory
-from fastq.engine.checkpoints import sampled_lengths
+from fastq.closed_forms.sampled import Sample, sampled_theory
+from fastq.engine.checkpoints import sample_of
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.model.iteration_time import Plane
@@ -54,7 +54,7 @@ def test_shorter_samples_are_served_faster_as_theory_says_of_a_shorter_law(name)
         exact = closed_forms(other).theory_rate_rps / closed_forms(system(name)).theory_rate_rps
         s, o = np.array(prompts, float), np.array(outputs, float)
         d = o if name == "paper" else o - 1
-        sample = Lengths(s.mean(), d.mean(), s.mean() * d.mean() + (d * (d + 1) / 2).mean(), (s * s).mean())
+        sample = Sample(1, s.mean(), d.mean(), s.mean() * d.mean() + (d * (d + 1) / 2).mean(), (s * s).mean())
         assert abs(theory.ratio(sample) - exact) < 0.02 * abs(exact - 1)
 
 
@@ -66,7 +66,7 @@ def test_scaled_time_keeps_the_rate_and_takes_out_most_of_its_variance(name):
     count = 32 if name == "paper" else 160
     replications = Ensemble(encoded, range(count)).run_to(5000)
     theory = sampled_theory(at)
-    ratios = [theory.ratio(sampled_lengths(each)) for each in replications]
+    ratios = [theory.ratio(sample_of(each)) for each in replications]
     assert np.mean(ratios) == pytest.approx(1, abs=4 * np.std(ratios) / np.sqrt(count))
     plain, scaled = pooled_throughput(replications), pooled_throughput(replications, ratios)
     assert abs(plain.estimate - scaled.estimate) < 2 * (plain.high - plain.low)

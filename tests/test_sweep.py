@@ -279,6 +279,27 @@ def test_the_estimate_writes_nothing_and_is_about_right(tmp_path, monkeypatch):
     assert real_bytes / 2 < found.size_bytes < 8 * real_bytes
 
 
+def test_a_dry_run_sees_every_value_of_axes_that_divide_its_steps():
+    """1,536 points of 32 x 16 x 3: every 96th would hold two of the axes at their first values."""
+    sampled = []
+    estimate(
+        parse_spec(
+            {
+                "workload": {"prompt_tokens": {"constant": 10}, "output_tokens": {"constant": 10}},
+                "iteration_time": {"constant": "10 ms"},
+                "grid": {
+                    "replica.kv_capacity_tokens": {"geometric": [16_000, 512_000, 32]},
+                    "workload.output_scale": {"linear": [0.25, 4.0, 16]},
+                    "replica.max_num_seqs": [64, 256, 1024],
+                },
+            }
+        ),
+        sample=sampled.append,
+    )
+    assert {index % 3 for index in sampled} == {0, 1, 2}
+    assert len({index // 3 % 16 for index in sampled}) > 6
+
+
 @pytest.mark.parametrize(("shard", "blocks"), [(None, range(8)), ("1/3", (1, 4, 7))])
 def test_figures_are_of_the_shard_and_as_exact_as_they_are_shown(tmp_path, shard, blocks):
     def with_theory(spec, block, **options):

@@ -10,21 +10,16 @@ length only: what is sustained for so many requests may tip later.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastq.analysis.intervals import mean_interval
-from fastq.analysis.rate_search import search_rate
+from fastq.analysis.rate_search import search_each
 from fastq.analysis.replication import PS_PER_S
 from fastq.analysis.verdict import HELD_SHARE, LEAST_GAP, VERDICT_CONFIDENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from fastq.analysis.intervals import Interval
-    from fastq.analysis.replication import Replication
-
-    Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
+    from fastq.analysis.rate_search import Each, RunAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class ColdRate:
 
 
 def cold_rate(
-    run_at: Callable[[int, float], Replication],
+    run_at: RunAt,
     *,
     replications: int,
     saturated: Interval,
@@ -65,8 +60,7 @@ def cold_rate(
     theory_rate_rps
         No policy serves more.
     each
-        Maps a function over the numbers of replications, in order, perhaps several at a time.
-
+        As for :func:`fastq.analysis.rate_search.search_each`.
     """
     least_rps = (1 + LEAST_GAP) * saturated.high
 
@@ -77,11 +71,8 @@ def cold_rate(
 
     if least_rps >= theory_rate_rps:
         return ColdRate(saturated, saturated, apart=False)
-    found = each(
-        lambda number: search_rate(partial(failing, number), least_rps, theory_rate_rps)[0],
-        range(replications),
-    )
-    rates = [saturated.estimate if rate is None else rate for rate in found]
+    found = search_each(failing, least_rps, theory_rate_rps, replications=replications, each=each)
+    rates = [saturated.estimate if rate is None else rate for rate, _ in found]
     decisive = mean_interval(rates, confidence=VERDICT_CONFIDENCE)
     if decisive.low <= least_rps:
         return ColdRate(saturated, saturated, apart=False)

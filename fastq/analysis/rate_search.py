@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from fastq.analysis.replication import Replication
 
     Failing = Callable[[float], str | None]
+    RunAt = Callable[[int, float], Replication]
+    Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
+    Found = tuple[float | None, str | None]
 
 BISECTIONS = 10
 """The last bracket is a thousandth of the first one wide."""
 
 
-def search_rate(failing: Failing, least_rps: float, most_rps: float) -> tuple[float | None, str | None]:
+def search_rate(failing: Failing, least_rps: float, most_rps: float) -> Found:
     """Bisect for the rate at which something begins to fail.
 
     Parameters
@@ -45,3 +51,20 @@ def search_rate(failing: Failing, least_rps: float, most_rps: float) -> tuple[fl
         else:
             fails, reason = middle, found
     return (holds + fails) / 2, reason
+
+
+def search_each(
+    failing: Callable[[int, float], str | None],
+    least_rps: float,
+    most_rps: float,
+    *,
+    replications: int,
+    each: Each = map,
+) -> list[Found]:
+    """Search every replication, by number, as :func:`search_rate` does one.
+
+    ``each`` maps a function over their numbers, in order, perhaps several at a time.
+    """
+    return list(
+        each(lambda number: search_rate(partial(failing, number), least_rps, most_rps), range(replications))
+    )

@@ -12,25 +12,21 @@ little high. It falls as windows grow; the interval tells of noise, not of that.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastq.analysis.intervals import Interval, mean_interval
 from fastq.analysis.quantiles import quantile
-from fastq.analysis.rate_search import search_rate
+from fastq.analysis.rate_search import search_each
 from fastq.analysis.replication import NS_PER_S, PS_PER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastq.analysis.replication import Replication
+    from fastq.analysis.rate_search import Each, RunAt
     from fastq.model.slo import Objective
-
-    RunAt = Callable[[int, float], Replication]
-    Each = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 LEAST_SHARE = 0.01
 """Of the boundary of stability: objectives that fail here are taken to fail at any rate."""
@@ -79,7 +75,7 @@ def service_level(
     edges
         Of the histogram bins of latencies, ns.
     each
-        Maps a function over the numbers of replications, in order, perhaps several at a time.
+        As for :func:`fastq.analysis.rate_search.search_each`.
     """
 
     def failing(number: int, rate_rps: float) -> str | None:
@@ -91,12 +87,7 @@ def service_level(
         return None
 
     most_rps = stable_rate.estimate
-    searches = list(
-        each(
-            lambda number: search_rate(partial(failing, number), LEAST_SHARE * most_rps, most_rps),
-            range(replications),
-        )
-    )
+    searches = search_each(failing, LEAST_SHARE * most_rps, most_rps, replications=replications, each=each)
     limits = [limit or STABILITY for _, limit in searches]
     limit = max(sorted(set(limits)), key=limits.count)
     if limits.count(STABILITY) == replications:

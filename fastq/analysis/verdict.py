@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 
 VERDICT_CONFIDENCE = 0.999
-"""Confidence of the interval of saturated throughput that a verdict is read off."""
+"""Confidence of every interval that a verdict is read off."""
 
 HELD_SHARE = 0.5
 """A queue that grows by less than this share of what an overload of its size must add is held by its start."""

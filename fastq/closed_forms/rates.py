@@ -9,13 +9,13 @@ from fastq.closed_forms.request_sums import request_sums
 from fastq.model.scheduler import Admission, Preemption
 
 if TYPE_CHECKING:
-    from fastq.closed_forms.request_sums import RequestSums
+    from fastq.closed_forms.request_sums import LengthSums, RequestSums
     from fastq.model.iteration_time import IterationTime, Plane
     from fastq.model.point import Point
     from fastq.model.replica import Replica
     from fastq.model.scheduler import Scheduler
 
-_PS_PER_S = 1e12
+PS_PER_S = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def closed_forms(point: Point) -> ClosedForms:
     )
     requests = sums.requests
     binding, completions = binding_constraint(replica, sums)
-    mean_iteration_s = max(_batch_ps(plane, sums, completions) for plane in iteration_time.planes) / _PS_PER_S
+    mean_iteration_s = max(batch_ps(plane, sums, completions) for plane in iteration_time.planes) / PS_PER_S
     if mean_iteration_s == 0.0:
         raise ValueError(
             "iteration_time.planes: the mean batch takes no time, so no rate is finite; "
@@ -166,12 +166,12 @@ def binding_constraint(replica: Replica, sums: RequestSums) -> tuple[str, float]
     return binding, least
 
 
-def _batch_ps(plane: Plane, sums: RequestSums, completions: float) -> float:
+def batch_ps(plane: Plane, sums: LengthSums, completions: float) -> float:
     """Time of the mean batch by one plane, picoseconds."""
     return plane.base_ps + completions * _work_ps(plane, sums)
 
 
-def _work_ps(plane: Plane, sums: RequestSums) -> float:
+def _work_ps(plane: Plane, sums: LengthSums) -> float:
     """Time that a request adds to the iterations it is in, all together, by one plane, picoseconds."""
     doubled = (
         2 * plane.prefill_token_ps * sums.prompt_tokens
@@ -218,4 +218,4 @@ def drift_rate_rps(plane: Plane, sums: RequestSums, blocks_in_use: int) -> float
     if blocks_in_use <= 0:
         return 0.0
     iterations = sums.kv_area_blocks / (blocks_in_use * sums.requests)
-    return _PS_PER_S / (plane.base_ps * iterations + _work_ps(plane, sums))
+    return PS_PER_S / (plane.base_ps * iterations + _work_ps(plane, sums))

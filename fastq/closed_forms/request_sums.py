@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,6 +20,33 @@ if TYPE_CHECKING:
     from fastq.model.lengths import LengthLaw
 
 _REMEMBERED = 16_384
+
+
+class LengthSums(Protocol):
+    """What the time of requests depends on: sums over the requests of a law, or over those of a sample.
+
+    As in :class:`RequestSums`.
+    """
+
+    @property
+    def requests(self) -> int:
+        """How many."""
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Sum of s."""
+
+    @property
+    def decode_iterations(self) -> float:
+        """Sum of d."""
+
+    @property
+    def decode_kv_tokens(self) -> float:
+        """Sum of s d + d (d + 1)/2."""
+
+    @property
+    def squared_prompt_tokens(self) -> float:
+        """Sum of s^2."""
 
 
 @dataclass(frozen=True, slots=True)

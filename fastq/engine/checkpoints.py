@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, pooled_throughput
 from fastq.analysis.verdict import VERDICT_CONFIDENCE
-from fastq.closed_forms.sampled import Lengths, sampled_theory
+from fastq.closed_forms.sampled import Sample, sampled_theory
 
 if TYPE_CHECKING:
     from fastq.analysis.replication import Replication
@@ -94,15 +94,15 @@ class Checkpoints:
         return Saturated(replications, expected, interval, decisive, "short" if short else "ok")
 
     def _expected(self, replications: list[Replication]) -> list[float]:
-        return [self._theory.ratio(sampled_lengths(replication)) for replication in replications]
+        return [self._theory.ratio(sample_of(replication)) for replication in replications]
 
 
-def sampled_lengths(replication: Replication) -> Lengths:
-    """Means over the requests that a saturated replication completed."""
-    requests = replication.requests
-    return Lengths(
-        replication.prompt_sum / requests,
-        replication.decode_sum / requests,
-        replication.decode_kv_sum / requests,
-        replication.squared_prompt_sum / requests,
+def sample_of(replication: Replication) -> Sample:
+    """Lengths of the requests that a saturated replication completed."""
+    return Sample(
+        replication.requests,
+        replication.prompt_sum,
+        replication.decode_sum,
+        replication.decode_kv_sum,
+        replication.squared_prompt_sum,
     )

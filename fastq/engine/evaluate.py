@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from fastq.engine.blocks import StopFlag
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
-    from fastq.engine.point_result import PreparedPoint, Row
+    from fastq.engine.point_result import PreparedPoint
+    from fastq.engine.rows import Row
     from fastq.model.point import Point
     from fastq.model.spec import Spec
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastq.closed_forms import closed_forms
 from fastq.engine import rows
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from fastq.closed_forms import ClosedForms
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
+    from fastq.engine.rows import Row
     from fastq.engine.searches import Searched
     from fastq.model.point import Point
     from fastq.model.run import Run
     from fastq.model.slo import Objective
     from fastq.model.spec import Spec
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from fastq.engine.bins import bin_edges
 from fastq.engine.ensemble import Ensemble
 
 if TYPE_CHECKING:
+    from fastq.analysis.rate_search import Each
     from fastq.analysis.replication import Replication
-    from fastq.analysis.service_level import Each
     from fastq.engine.blocks import StopFlag
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.point_result import PreparedPoint
