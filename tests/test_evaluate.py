@@ -71,3 +71,27 @@ def test_precision_stops_at_the_first_checkpoint_that_reaches_it():
     half_width = (fine["service_rate_high_rps"] - fine["service_rate_low_rps"]) / 2
     assert half_width <= 0.001 * fine["service_rate_rps"]
     assert fine["requests"] > coarse["requests"]
+
+
+def test_what_keeps_requests_waiting_is_what_binds():
+    """Shares of iterations; of few long ones, so that those since the last change of reason count."""
+    for replica, name in (
+        ({"max_num_seqs": 4, "kv_capacity_tokens": 200_000}, "seqs"),
+        ({"max_num_batched_tokens": 64, "max_num_seqs": 1024, "kv_capacity_tokens": 400_000}, "tokens"),
+        ({"kv_capacity_tokens": 8_000, "max_num_seqs": "unlimited"}, "kv"),
+    ):
+        row = evaluate_point(spec_of(replica=replica, run={"requests": 500}), 0).point
+        shares = {key: row[f"stopped_by_{key}_share"] for key in ("kv", "seqs", "tokens")}
+        assert max(shares, key=lambda key: shares[key]) == name == row["binding"]
+        assert shares[name] > 0.8
+        assert sum(shares.values()) <= 1 + 1e-9
+
+
+def test_verdicts_are_read_off_a_wider_interval_than_is_shown():
+    """Just above the 95% interval, and inside the one of 99.9%, nothing is decided."""
+    boundary = evaluate_point(spec_of(run={"requests": 500}), 0).point
+    beyond = boundary["service_rate_high_rps"] * 1.0001
+    spec = spec_of(arrivals={"rate_rps": [beyond]}, run={"requests": 500, "measure": ["rates"]})
+    result = evaluate_point(spec, 0)
+    assert result.point["service_rate_high_rps"] == boundary["service_rate_high_rps"] < beyond
+    assert result.rates[0]["verdict"] == "undecided"
