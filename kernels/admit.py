@@ -40,10 +40,14 @@ from fastq.kernels._layout import (
     STOP_NOTHING,
     STOP_SEQS,
     STOP_SINCE,
+    STOP_SINCE_BLOCKS,
     STOP_TOKENS,
     STOPPED_KV,
+    STOPPED_KV_BLOCKS,
+    STOPPED_LIMIT_BLOCKS,
     STOPPED_SEQS,
     STOPPED_TOKENS,
+    SUM_BLOCKS,
     TARGET,
     WAITING,
     Record,
@@ -156,17 +160,22 @@ def admit_waiting(
 
 @device_call
 def note_stop(x: I64, stop: int) -> None:
-    """From this iteration on it is ``stop`` that ends admission; count the iterations since the last change."""
+    """From this iteration on it is ``stop`` that ends admission; count those since it changed, and their blocks."""
     before = x[STOP]
     iterations = x[ITERATION] - x[STOP_SINCE]
+    blocks = x[SUM_BLOCKS] - x[STOP_SINCE_BLOCKS]
     if before == STOP_KV:
         x[STOPPED_KV] += iterations
+        x[STOPPED_KV_BLOCKS] += blocks
     elif before == STOP_SEQS:
         x[STOPPED_SEQS] += iterations
+        x[STOPPED_LIMIT_BLOCKS] += blocks
     elif before == STOP_TOKENS:
         x[STOPPED_TOKENS] += iterations
+        x[STOPPED_LIMIT_BLOCKS] += blocks
     x[STOP] = stop
     x[STOP_SINCE] = x[ITERATION]
+    x[STOP_SINCE_BLOCKS] = x[SUM_BLOCKS]
 
 
 @device

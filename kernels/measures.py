@@ -26,7 +26,10 @@ from fastq.kernels._layout import (
     NOW_NS,
     NOW_PS,
     OUTPUT,
-    PROMPT,
+    REDONE_ATTENTION2,
+    REDONE_DECODE_KV,
+    REDONE_DECODES,
+    REDONE_PREFILL,
     SCHEDULED_NS,
     START_BACKLOG,
     START_COMPLETED,
@@ -34,10 +37,7 @@ from fastq.kernels._layout import (
     START_NS,
     START_PS,
     STOP_SINCE,
-    SUM_DECODE_KV,
-    SUM_DECODES,
-    SUM_PROMPT,
-    SUM_PROMPT2,
+    STOP_SINCE_BLOCKS,
     TPOT_COUNT,
     TPOT_LOW,
     TTFT_LOW,
@@ -89,15 +89,20 @@ def measure_latencies(state: State, slot: int) -> None:
 
 
 @device
-def measure_lengths(p: Any, state: State, slot: int) -> None:
-    """Sum what the work of a request depends on, of the request in ``slot``, which finishes now."""
-    x = state.x
-    prompt = i64(state.seqs[at(slot, PROMPT)])
-    decodes = i64(state.seqs[at(slot, OUTPUT)]) - 1 + p.paper
-    x[SUM_PROMPT] += prompt
-    x[SUM_DECODES] += decodes
-    x[SUM_DECODE_KV] += prompt * decodes + decodes * (decodes + 1) // 2
-    x[SUM_PROMPT2] += prompt * prompt
+def measure_redone(x: I64, prefill: int, decodes: int, decode_kv: int) -> None:
+    """Count work that a request takes beyond what it would have taken had it never been preempted.
+
+    Parameters
+    ----------
+    prefill
+        Tokens prefilled, from an empty cache.
+    decodes, decode_kv
+        Iterations decoded, and the KV tokens held in them, summed.
+    """
+    x[REDONE_PREFILL] += prefill
+    x[REDONE_ATTENTION2] += prefill * prefill
+    x[REDONE_DECODES] += decodes
+    x[REDONE_DECODE_KV] += decode_kv
 
 
 @device
@@ -114,6 +119,7 @@ def open_window(state: State) -> None:
     x = state.x
     x[IN_WINDOW] = 1
     x[STOP_SINCE] = x[ITERATION]
+    x[STOP_SINCE_BLOCKS] = 0
     x[START_NS] = x[NOW_NS]
     x[START_PS] = x[NOW_PS]
     x[START_ITERATION] = x[ITERATION]

@@ -35,6 +35,7 @@ from fastq.kernels._layout import (
     State,
 )
 from fastq.kernels.lookahead import plan, unplan_decoding
+from fastq.kernels.measures import measure_redone
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event
 from fastq.kernels.running import decoding_kv, leave_decoding, remaining_decodes, remove
@@ -44,7 +45,7 @@ from fastq.kernels.wheel import take_off
 
 @device
 def serve_running(
-    p: Any, state: State, record: Record, lookahead: bool, recording: bool
+    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool
 ) -> tuple[int, int, int, int]:
     """Give every running request its tokens of this iteration and the blocks they need.
 
@@ -86,7 +87,7 @@ def serve_running(
         x[BATCH_ATTENTION2] = attention2
         x[BATCH_PREFILL_KV] = prefill_kv
         while need > x[FREE_BLOCKS]:
-            need = preempt_newest(p, state, record, need, lookahead, recording)
+            need = preempt_newest(p, state, record, need, saturated, lookahead, recording)
             preempted += 1
         prefill = x[BATCH_PREFILL]
         attention2 = x[BATCH_ATTENTION2]
@@ -96,7 +97,9 @@ def serve_running(
 
 
 @device_call
-def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: bool, recording: bool) -> int:
+def preempt_newest(
+    p: Any, state: State, record: Record, need: int, saturated: bool, lookahead: bool, recording: bool
+) -> int:
     """Preempt the most recently admitted request; the blocks that the others need in this iteration."""
     x = state.x
     seqs = state.seqs
@@ -126,6 +129,8 @@ def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: b
     if p.restart != 0:
         seqs[at(slot, EMITTED)] = 0
         state.times[time_at(slot, FIRST_TOKEN_NS)] = NONE
+    if saturated:
+        lose(state, slot, held)
     seqs[at(slot, PREEMPTED)] += 1
     x[FREE_BLOCKS] += blocks_of(p, held)
     x[PREEMPTIONS] += 1
@@ -136,6 +141,18 @@ def preempt_newest(p: Any, state: State, record: Record, need: int, lookahead: b
     if recording:
         record_event(state, record, EVENT_PREEMPT, slot, held)
     return need
+
+
+@device
+def lose(state: State, slot: int, held: int) -> None:
+    """Count what ``slot``, preempted with ``held`` tokens, did since its admission, where nothing of it is kept."""
+    seqs = state.seqs
+    target = i64(seqs[at(slot, TARGET)])
+    if held < target:
+        measure_redone(state.x, held, 0, 0)
+    elif i64(seqs[at(slot, EMITTED)]) == 0:
+        decodes = held - target
+        measure_redone(state.x, target, decodes, target * decodes + decodes * (decodes + 1) // 2)
 
 
 @device

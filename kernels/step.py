@@ -12,6 +12,7 @@ from fastq.kernels._layout import (
     COMPLETED,
     DECODING,
     DECODING_KV,
+    EMITTED,
     EVENT_FINISH,
     EVENT_FIRST_TOKEN,
     FIRST_TOKEN_NS,
@@ -29,12 +30,17 @@ from fastq.kernels._layout import (
     PER_DECODE_SEQ,
     PER_KV_TOKEN,
     PHASE,
+    PREEMPTED,
     PREFILLING,
     RECORDED_ITERATIONS,
     RUNNING,
     STACKED,
+    SUM_ATTENTION2,
     SUM_BLOCKS,
     SUM_KV_TOKENS,
+    SUM_PREFILL,
+    SUM_PREFILL_KV,
+    SUM_PREFILLING,
     SUM_RUNNING,
     SUM_WAITING,
     TARGET,
@@ -46,7 +52,7 @@ from fastq.kernels._layout import (
 )
 from fastq.kernels.histogram import bin_of
 from fastq.kernels.iteration_time import iteration_ps
-from fastq.kernels.measures import measure_latencies, measure_lengths
+from fastq.kernels.measures import measure_latencies, measure_redone
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event, record_iteration, record_request
 from fastq.kernels.running import (
@@ -100,7 +106,12 @@ def run_batch(
     x[SUM_RUNNING] += x[RUNNING]
     x[SUM_KV_TOKENS] += kv_tokens
     x[SUM_BLOCKS] += p.kv_blocks - x[FREE_BLOCKS]
-    if not saturated:
+    if saturated:
+        x[SUM_PREFILL] += prefill
+        x[SUM_PREFILLING] += x[PREFILLING]
+        x[SUM_PREFILL_KV] += prefill_kv
+        x[SUM_ATTENTION2] += attention2
+    else:
         waiting = x[WAITING] + x[STACKED]
         x[SUM_WAITING] += waiting
         x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
@@ -131,9 +142,7 @@ def finish(
     x[FREE_BLOCKS] += blocks_of(p, held)
     remove(state, slot)
     x[COMPLETED] += 1
-    if saturated:
-        measure_lengths(p, state, slot)
-    else:
+    if not saturated:
         measure_latencies(state, slot)
     if recording:
         record_event(state, record, EVENT_FINISH, slot, 0)
@@ -170,6 +179,20 @@ def first_token(state: State, record: Record, slot: int, saturated: bool, record
 
 
 @device
+def prefilled_again(p: Any, state: State, slot: int) -> None:
+    """Count the prefill of ``slot``, which ends now, where it only restores the cache of a preempted request.
+
+    Its end emits a token (engine convention), as the decode iteration would have done that it stands for.
+    """
+    seqs = state.seqs
+    if i64(seqs[at(slot, EMITTED)]) == 0 or i64(seqs[at(slot, PREEMPTED)]) == 0:
+        return
+    target = i64(seqs[at(slot, TARGET)])
+    replaced = 1 - p.paper
+    measure_redone(state.x, target, -replaced, -replaced * target)
+
+
+@device
 def end_iteration(
     p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool
 ) -> int:
@@ -190,6 +213,8 @@ def end_iteration(
             kept += 1
             continue
         remaining = remaining_decodes(p, state, slot)
+        if saturated:
+            prefilled_again(p, state, slot)
         if p.paper == 0:
             first_token(state, record, slot, saturated, recording)
         elif not saturated or recording:

@@ -160,7 +160,9 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 return RECORD_FULL
             if not saturated:
                 await_arrivals(p, tables, state)
-            prefill, attention2, prefill_kv, preempted = serve_running(p, state, record, lookahead, recording)
+            prefill, attention2, prefill_kv, preempted = serve_running(
+                p, state, record, saturated, lookahead, recording
+            )
             if preempted == 0:
                 prefill, attention2, prefill_kv, steady = admit_waiting(
                     p, tables, state, record, prefill, attention2, prefill_kv, saturated, lookahead, recording

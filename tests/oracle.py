@@ -15,12 +15,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 UNLIMITED = 10**18
 PS_PER_NS = 1000
 MIN_WARMUP_COMPLETIONS = 1000
 WARMUP_COMPLETIONS_PER_RUNNING = 10
+REDONE = ("prefill", "decodes", "decode_kv", "attention2")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,10 @@ class Window:
     backlog_start: int
     backlog_end: int
     stops: list[str]  # of each iteration in it: what ended admission
-    completions: list[Completed]
+    redone: tuple[
+        int, ...
+    ]  # prefill tokens, decodes, KV tokens they held, attention2: taken because of preemption
+    blocks_by_stop: dict[str, int]  # blocks in use, summed over the iterations of each stop
 
 
 @dataclass
@@ -140,6 +144,7 @@ class Job:
     first_scheduled_ns: int | None = None
     first_token_ns: int | None = None
     preemptions: int = 0
+    life: list[int] = field(default_factory=lambda: [0, 0, 0, 0])  # work done since it was last admitted
 
 
 class Replica:
@@ -155,6 +160,7 @@ class Replica:
         self.budget = UNLIMITED if config.max_num_batched_tokens is None else config.max_num_batched_tokens
         self.clock_ns = self.clock_ps = self.idle_ns = 0
         self.arrivals = self.rejected = self.recomputed_tokens = 0
+        self.redone = [0, 0, 0, 0]
         self.upcoming = next(requests, None)
         self.last_first_scheduled = -1
         self.running: list[Job] = []
@@ -231,9 +237,12 @@ class Replica:
         if job.decoded:
             self.decodes += 1
             self.decode_kv_tokens += job.kv + 1
+            job.life = added(job.life, (0, 1, job.kv + 1, 0))
         else:
             self.prefill_tokens += tokens
-            self.attention2 += tokens * (2 * job.kv + tokens)
+            attention2 = tokens * (2 * job.kv + tokens)
+            self.attention2 += attention2
+            job.life = added(job.life, (tokens, 0, 0, attention2))
         job.kv += tokens
         self.budget_left -= tokens
 
@@ -256,10 +265,12 @@ class Replica:
         self.preempted_now += 1
         self.recomputed_tokens += job.kv
         job.preemptions += 1
-        job.kv = 0
         if self.config.preemption == "restart":
             job.emitted = 0
             job.first_token_ns = None
+        if job.kv < job.to_prefill or job.emitted == 0:  # nothing that it did since its admission is kept
+            self.redone = added(self.redone, job.life)
+        job.kv = 0
         self.preempted.insert(0, job)  # it was admitted before all that are preempted already
 
     def admit(self) -> None:
@@ -284,6 +295,7 @@ class Replica:
                 return "kv"
             queue.pop(0)
             self.event("admit", job, job.to_prefill)
+            job.life = [0, 0, 0, 0]
             if job.first_scheduled_ns is None:
                 self.schedule_first(job)
             self.running.append(job)
@@ -334,9 +346,17 @@ class Replica:
         after_ps = self.clock_ps + iteration.duration_ps
         self.clock_ns, self.clock_ps = self.clock_ns + after_ps // PS_PER_NS, after_ps % PS_PER_NS
         for job in list(self.running):
+            if not job.decoded and job.kv == job.to_prefill and job.preemptions and job.emitted:
+                self.prefilled_again(job)
             if job.decoded or (self.config.token_convention == "engine" and job.kv == job.to_prefill):
                 self.emit(job)
         self.trace.iterations.append(iteration)
+
+    def prefilled_again(self, job: Job) -> None:
+        """Count a prefill that restores what a preempted job had; its end may stand for a decode iteration."""
+        self.redone = added(self.redone, job.life)
+        if self.config.token_convention == "engine":
+            self.redone = added(self.redone, (0, -1, -job.kv, 0))
 
     def emit(self, job: Job) -> None:
         """Emit one token, and leave if it was the last."""
@@ -370,6 +390,7 @@ class Replica:
         """Count what has happened up to now, the end of an iteration."""
         self.arrive()
         return {
+            **{f"redone_{what}": done for what, done in zip(REDONE, self.redone, strict=True)},
             "iterations": len(self.trace.iterations),
             "completed": len(self.trace.completed),
             "arrivals": self.arrivals,
@@ -410,6 +431,10 @@ def simulate(
     return trace
 
 
+def added(sums: Sequence[int], more: Sequence[int]) -> list[int]:
+    return [a + b for a, b in zip(sums, more, strict=True)]
+
+
 def window_between(start: dict[str, int], end: dict[str, int], trace: Trace) -> Window:
     part = slice(start["iterations"], end["iterations"])
     inside = [asdict(iteration) for iteration in trace.iterations[part]]
@@ -419,6 +444,10 @@ def window_between(start: dict[str, int], end: dict[str, int], trace: Trace) -> 
     passed["max_waiting"] = max(row["waiting"] for row in inside)
     passed["backlog_start"] = start["arrivals"] - start["completed"]
     passed["backlog_end"] = end["arrivals"] - end["completed"]
-    completions = trace.completed[start["completed"] : end["completed"]]
+    passed["redone"] = tuple(passed.pop(f"redone_{what}") for what in REDONE)
     stops = trace.stops[part]
-    return Window(sums=sums, preempted=sums["preempted"], stops=stops, completions=completions, **passed)
+    by_stop = {
+        stop: sum(row["used_blocks"] for row, s in zip(inside, stops, strict=True) if s == stop)
+        for stop in ("kv", "seqs", "tokens", "")
+    }
+    return Window(sums=sums, preempted=sums["preempted"], stops=stops, blocks_by_stop=by_stop, **passed)

@@ -67,9 +67,9 @@ def test_precision_stops_at_the_cap_wherever_it_lies():
 def test_precision_stops_at_the_first_checkpoint_that_reaches_it():
     coarse = evaluate_point(spec_of(run={"precision": 0.5, "requests": 500}), 0).point
     assert 4 * 500 <= coarse["requests"] < 4 * 520
-    fine = evaluate_point(spec_of(run={"precision": 0.001, "requests": 500}), 0).point
+    fine = evaluate_point(spec_of(run={"precision": 1e-4, "requests": 500}), 0).point
     half_width = (fine["service_rate_high_rps"] - fine["service_rate_low_rps"]) / 2
-    assert half_width <= 0.001 * fine["service_rate_rps"]
+    assert half_width <= 1e-4 * fine["service_rate_rps"]
     assert fine["requests"] > coarse["requests"]
 
 

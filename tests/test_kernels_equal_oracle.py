@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import oracle
 import pytest
 from drawn import points
@@ -12,15 +13,18 @@ from hypothesis import strategies as st
 from plain_python import plain_advance
 from stream_reference import starts_aged, stream
 
+from fastq.analysis.replication import occupied_part
 from fastq.closed_forms import closed_forms
 from fastq.engine.encode import Encoded, encode
 from fastq.engine.record import RawRecording, record_raw
+from fastq.engine.window import read_window
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
 from fastq.model.point import Point
 from fastq.model.run import Run
-from fastq.model.scheduler import Admission, TokenConvention
+from fastq.model.scheduler import Admission
 
+NO_HISTOGRAM = occupied_part(np.zeros(1, np.int64))
 KINDS = {
     "admit": layout.EVENT_ADMIT,
     "first_token": layout.EVENT_FIRST_TOKEN,
@@ -64,17 +68,24 @@ def rate_at(point: Point, load: float) -> float:
     return min(max(load * closed_forms(point).theory_rate_rps, 1e-3), 1e6)
 
 
-def assert_lengths_equal(x, window: oracle.Window, *, paper: bool) -> None:
-    prompts = [done.prompt for done in window.completions]
-    decodes = [done.output - (not paper) for done in window.completions]
-    held = [sum(s + k for k in range(1, d + 1)) for s, d in zip(prompts, decodes, strict=True)]
-    assert x[layout.SUM_PROMPT] == sum(prompts)
-    assert x[layout.SUM_DECODES] == sum(decodes)
-    assert x[layout.SUM_DECODE_KV] == sum(held)
-    assert x[layout.SUM_PROMPT2] == sum(s * s for s in prompts)
+def assert_work_equal(raw: RawRecording, window: oracle.Window) -> None:
+    window_of = read_window(raw.registers.tolist(), [NO_HISTOGRAM])
+    sums = window.sums
+    assert dataclasses.astuple(window_of.executed) == (
+        sums["prefill_tokens"],
+        sums["decodes"],
+        sums["decode_kv_tokens"],
+        sums["attention2"],
+    )
+    assert dataclasses.astuple(window_of.redone) == window.redone
+    blocks = window.blocks_by_stop
+    assert window_of.stopped_kv_blocks == blocks["kv"]
+    assert window_of.stopped_limit_blocks == blocks["seqs"] + blocks["tokens"]
+    for name in ("kv", "seqs", "tokens"):
+        assert getattr(window_of, f"stopped_{name}") == window.stops.count(name)
 
 
-def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool, paper: bool) -> None:
+def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool) -> None:
     assert raw.iterations.tolist() == [list(vars(iteration).values()) for iteration in trace.iterations]
     ours = {tuple(event) for event in raw.events.tolist()}
     assert len(ours) == len(raw.events)
@@ -103,14 +114,7 @@ def assert_equal(raw: RawRecording, trace: oracle.Trace, *, saturated: bool, pap
     assert x[layout.RECOMPUTED_TOKENS] == window.recomputed_tokens
     assert x[layout.IDLE_NS] == window.idle_ns
     if saturated:
-        assert_lengths_equal(x, window, paper=paper)
-        for name, stop, register in (
-            ("kv", layout.STOP_KV, layout.STOPPED_KV),
-            ("seqs", layout.STOP_SEQS, layout.STOPPED_SEQS),
-            ("tokens", layout.STOP_TOKENS, layout.STOPPED_TOKENS),
-        ):
-            since = x[layout.ITERATION] - x[layout.STOP_SINCE] if x[layout.STOP] == stop else 0
-            assert x[register] + since == window.stops.count(name)
+        assert_work_equal(raw, window)
     else:
         assert x[layout.SUM_WAITING] == sums["waiting"]
         assert x[layout.MAX_WAITING] == window.max_waiting
@@ -147,8 +151,7 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
         requests=drawn["requests"],
         iteration_rows=drawn["iteration_rows"],
     )
-    paper = point.scheduler.token_convention is TokenConvention.PAPER
-    assert_equal(raw, trace, saturated=saturated, paper=paper)
+    assert_equal(raw, trace, saturated=saturated)
 
 
 many = settings(max_examples=520, deadline=None, suppress_health_check=list(HealthCheck))

@@ -18,11 +18,16 @@ FLAT = Interval(0.0, -0.01, 0.01)
 
 
 def search(tips_at, replications=4, theory_rate_rps=9.0):
-    """Replications that keep up to ``tips_at(number)`` requests/s and serve 4 beyond; windows of 1000 s."""
+    """Replications that keep up to ``tips_at(number)`` requests/s and serve 4 beyond, from 350 s after their start.
+
+    Windows of 1000 s, after a warm-up of 50 s.
+    """
 
     def run_at(number, rate_rps):
-        growth = 0 if rate_rps <= tips_at(number) else round(1000 * (rate_rps - 4.0))
-        return SimpleNamespace(backlog_growth=growth, elapsed_ps=1000 * PS_PER_S)
+        growth = 0 if rate_rps <= tips_at(number) else round(700 * (rate_rps - 4.0))
+        return SimpleNamespace(
+            backlog_growth=growth, elapsed_ps=1000 * PS_PER_S, warmup_elapsed_ps=50 * PS_PER_S
+        )
 
     return cold_rate(run_at, replications=replications, saturated=SATURATED, theory_rate_rps=theory_rate_rps)
 
@@ -32,6 +37,7 @@ def test_the_search_finds_where_each_replication_tips():
     assert cold.rate.estimate == pytest.approx(6.15, abs=0.01)
     assert cold.decisive.low < cold.rate.low < 6.0 < 6.3 < cold.rate.high < cold.decisive.high
     assert cold.apart
+    assert cold.tip_s == pytest.approx(350, abs=1)
 
 
 def test_one_rate_from_any_start_is_the_rate_under_a_backlog():
@@ -44,6 +50,7 @@ def test_one_rate_from_any_start_is_the_rate_under_a_backlog():
 def test_no_rate_is_beyond_theory():
     cold = search(lambda _: 99.0)
     assert cold.rate == cold.decisive == Interval(9.0, 9.0, 9.0)
+    assert cold.tip_s is None
 
 
 def test_verdicts_turn_from_stable_to_metastable_to_unstable():
@@ -84,6 +91,8 @@ def test_requests_that_start_over_are_metastable():
     assert result.point["service_rate_rps"] == pytest.approx(4.78, rel=0.02)
     assert result.point["cold_rate_low_rps"] > 6.9
     assert result.point["cold_rate_high_rps"] < result.point["theory_rate_rps"]
+    # A run of 5,000 requests lasts some 700 s, and a queue that tips in its second half is taken to be held.
+    assert 0 < result.point["cold_tip_s"] < 700
     assert [row["verdict"] for row in result.rates] == ["stable", "metastable", "unstable"]
 
 

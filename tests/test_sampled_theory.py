@@ -9,7 +9,7 @@ from builders import PS_PER_MS, point, uniform
 from fastq.analysis.intervals import pooled_throughput
 from fastq.closed_forms import closed_forms
 from fastq.closed_forms.sampled import Sample, sampled_theory
-from fastq.engine.checkpoints import sample_of
+from fastq.engine.account import sample_of
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.model.iteration_time import Plane

@@ -48,8 +48,7 @@ def pooled_throughput(
 ) -> Interval:
     """Completions over time, pooled over replications, requests/s.
 
-    A ratio estimator: the variance is that of the residuals requests - rate x time, the quantile Student's.
-    (A mean of the replications' rates would be biased.)
+    A ratio estimator, see :func:`ratio_interval`. (A mean of the replications' rates would be biased.)
 
     Parameters
     ----------
@@ -61,21 +60,31 @@ def pooled_throughput(
     confidence
         Of the interval.
     """
-    n = len(replications)
-    scales = expected or [1.0] * n
+    scales = expected or [1.0] * len(replications)
     seconds = [
         replication.elapsed_ps / PS_PER_S * scale
         for replication, scale in zip(replications, scales, strict=True)
     ]
-    total_s = math.fsum(seconds)
-    rate = sum(replication.requests for replication in replications) / total_s
-    residuals = [
-        replication.requests - rate * time_s
-        for replication, time_s in zip(replications, seconds, strict=True)
-    ]
+    return ratio_interval(
+        [replication.requests for replication in replications], seconds, confidence=confidence
+    )
+
+
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Ratio of two sums over independent replications (at least two).
+
+    The variance is that of the residuals numerator - ratio x denominator, the quantile Student's.
+    Source: W. G. Cochran, "Sampling Techniques", 1977, ch. 6.
+    """
+    n = len(numerators)
+    total = math.fsum(denominators)
+    ratio = math.fsum(numerators) / total
+    residuals = [a - ratio * b for a, b in zip(numerators, denominators, strict=True)]
     variance = math.fsum(residual**2 for residual in residuals) / (n - 1)
-    half = student_quantile(n - 1, confidence) * math.sqrt(variance / n) / (total_s / n)
-    return Interval(rate, rate - half, rate + half)
+    half = student_quantile(n - 1, confidence) * math.sqrt(variance / n) / (total / n)
+    return Interval(ratio, ratio - half, ratio + half)
 
 
 @cache

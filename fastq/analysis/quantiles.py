@@ -1,4 +1,4 @@
-"""Quantiles from integer histograms."""
+"""Means and quantiles from integer histograms, with intervals from independent replications."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastq.analysis.intervals import CONFIDENCE, Interval, ratio_interval
 from fastq.analysis.replication import Distribution
 
 if TYPE_CHECKING:
@@ -42,18 +43,73 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float 
     Returns
     -------
     float
-        Middle of the bin; the mean where one bin holds all values, so exact where all are equal.
+        Values are taken to lie evenly in their bin; the mean where one bin holds all, so exact where all are equal.
     """
     if distribution.count == 0:
         return None
-    rank = math.ceil(share * distribution.count)
-    within = int(np.searchsorted(np.cumsum(distribution.bins), max(rank, 1)))
-    if distribution.bins[within] == distribution.count:
+    return _value_at(distribution, edges, max(1, math.ceil(share * distribution.count)))
+
+
+def _value_at(distribution: Distribution, edges: NDArray[np.int64], rank: float) -> float:
+    """The value that ``rank`` >= 1 of the values don't exceed."""
+    upto = np.cumsum(distribution.bins)
+    within = int(np.searchsorted(upto, rank))
+    values = int(distribution.bins[within])
+    if values == distribution.count:
         return distribution.total / distribution.count
-    k = distribution.first_bin + within
-    return (int(edges[k]) + int(edges[k + 1]) - 1) / 2
+    low, after = edges[distribution.first_bin + within : distribution.first_bin + within + 2].tolist()
+    position = max(0.0, (rank - (int(upto[within]) - values) - 0.5) / values)
+    return float(low + (after - 1 - low) * position)
 
 
-def mean(distribution: Distribution) -> float | None:
-    """Mean of the values; ``None`` without any."""
-    return distribution.total / distribution.count if distribution.count else None
+def interval_of_mean(
+    replications: Sequence[Distribution], *, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Mean over all values of at least two independent ``replications``; ``None`` without any value."""
+    if not any(each.count for each in replications):
+        return None
+    return ratio_interval(
+        [each.total for each in replications], [each.count for each in replications], confidence=confidence
+    )
+
+
+def interval_of_quantile(
+    replications: Sequence[Distribution],
+    edges: NDArray[np.int64],
+    share: float,
+    *,
+    confidence: float = CONFIDENCE,
+) -> Interval | None:
+    """Quantile of all values of independent replications.
+
+    An interval of the share of values below the estimate, which is a ratio of two sums over replications, is carried
+    over to the values: its ends are the quantiles of the ends. So it needs no density, and is as skewed as they are.
+    Source: R. S. Woodruff, "Confidence intervals for medians and other position measures", JASA 47, 1952.
+
+    Parameters
+    ----------
+    replications
+        At least two.
+    edges, share
+        As for :func:`quantile`.
+    confidence
+        Of the interval.
+
+    Returns
+    -------
+    Interval or None
+        ``None`` without any value.
+    """
+    pooled = merged(replications)
+    estimate = quantile(pooled, edges, share)
+    if estimate is None:
+        return None
+    k = int(np.searchsorted(edges, estimate, side="right")) - 1
+    below = [int(each.bins[: max(0, k - each.first_bin)].sum()) for each in replications]
+    half = ratio_interval(below, [each.count for each in replications], confidence=confidence)
+    ends = (
+        min(max(1.0, (share + side * (half.high - half.estimate)) * pooled.count), pooled.count)
+        for side in (-1, 1)
+    )
+    low, high = (_value_at(pooled, edges, rank) for rank in ends)
+    return Interval(estimate, min(low, estimate), max(high, estimate))

@@ -38,6 +38,28 @@ class Distribution:
     bins: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the time of iterations depends on, summed over a window.
+
+    Parameters
+    ----------
+    prefill_tokens
+        Tokens prefilled.
+    decode_iterations
+        Decoding requests, summed over iterations.
+    decode_kv_tokens
+        KV tokens that they hold, summed likewise.
+    doubled_attention
+        Twice the attention work of the prefill.
+    """
+
+    prefill_tokens: int
+    decode_iterations: int
+    decode_kv_tokens: int
+    doubled_attention: int
+
+
 def occupied_part(histogram: NDArray[np.int64]) -> Occupied:
     """Keep of a whole ``histogram`` the part that is occupied."""
     occupied = (histogram != 0).nonzero()[0]
@@ -65,14 +87,16 @@ class Replication:
         In the window.
     backlog_growth
         Unfinished requests at the end less those at the start of the window.
-    warmup_requests
-        Completed before the window.
-    prompt_sum, decode_sum, decode_kv_sum, squared_prompt_sum
-        Over the requests completed in the window of a saturated queue: s, d, s d + d (d + 1)/2 and s^2, with
-        d decode iterations; 0 where it is not saturated.
+    warmup_requests, warmup_elapsed_ps
+        Completed before the window, and the time until it opened.
+    executed, redone
+        All work of a saturated queue in the window, and what of it requests took because they were preempted;
+        ``executed`` less ``redone`` is the work of requests that never were. Not measured where it is not saturated.
     stopped_kv, stopped_seqs, stopped_tokens
         Iterations in which memory, sequence slots or the token budget kept the next request of a saturated
         queue waiting; in the others something was preempted. 0 where it is not saturated.
+    stopped_kv_blocks, stopped_limit_blocks
+        Blocks in use, summed over the iterations in which memory did, and in which slots or budget did.
     iteration_time
         Distribution of iteration times, ps.
     latencies
@@ -95,13 +119,14 @@ class Replication:
     recomputed_tokens: int
     backlog_growth: int
     warmup_requests: int
-    prompt_sum: int
-    decode_sum: int
-    decode_kv_sum: int
-    squared_prompt_sum: int
+    warmup_elapsed_ps: int
+    executed: Work
+    redone: Work
     stopped_kv: int
     stopped_seqs: int
     stopped_tokens: int
+    stopped_kv_blocks: int
+    stopped_limit_blocks: int
     iteration_time: Distribution
     latencies: dict[str, Distribution]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastq.cli.text_table import indent, number, render, scalar, seconds
+from fastq.cli.text_table import ends, indent, number, render, scalar, seconds
 
 if TYPE_CHECKING:
     from fastq.closed_forms import ClosedForms
@@ -36,6 +36,7 @@ def report(spec: Spec, index: int, result: PointResult, elapsed_s: float) -> str
         return text + f"\nCan't run: {row['skip_reason']}.\n"
     text += "\nBoundary\n" + indent(_boundary(row))
     text += "\nAt saturation\n" + indent(_saturation(row, closed_forms(point)))
+    text += "\nLosses against theory\n" + indent(_losses(row))
     text += f"\n{_effort(row, result, elapsed_s)}\n"
     if result.rates:
         text += "\nArrival rates\n" + indent(_verdicts(result.rates))
@@ -50,7 +51,7 @@ def _settings(spec: Spec, index: int) -> str:
 
 def _boundary(row: dict[str, Any]) -> str:
     theory, rate = row["theory_rate_rps"], row["service_rate_rps"]
-    interval = f"{number(row['service_rate_low_rps'])} to {number(row['service_rate_high_rps'])}"
+    interval = ends(row["service_rate_low_rps"], row["service_rate_high_rps"])
     rows = [
         ("simulated (infinite backlog)", number(rate), interval, number(rate / theory)),
         ("theory, self-consistent", number(theory), "", "1"),
@@ -63,7 +64,7 @@ def _boundary(row: dict[str, Any]) -> str:
         ("theory, KV memory alone", number(row["paper_rate_rps"]), "", _share(row["paper_rate_rps"], theory)),
     ]
     if row["cold_rate_rps"] is not None:
-        cold = f"{number(row['cold_rate_low_rps'])} to {number(row['cold_rate_high_rps'])}"
+        cold = ends(row["cold_rate_low_rps"], row["cold_rate_high_rps"])
         share = _share(row["cold_rate_rps"], theory)
         rows.insert(1, ("simulated (from an empty start)", number(row["cold_rate_rps"]), cold, share))
     if row["slo_limit"] is not None:
@@ -76,7 +77,7 @@ def _service_level(row: dict[str, Any]) -> tuple[str, str, str, str]:
     if row["slo_rate_rps"] is None:
         return f"objectives met (never: {limit})", "-", "", ""
     why = "all, up to stability" if limit == "stability" else f"then {limit} fails"
-    interval = f"{number(row['slo_rate_low_rps'])} to {number(row['slo_rate_high_rps'])}"
+    interval = ends(row["slo_rate_low_rps"], row["slo_rate_high_rps"])
     share = _share(row["slo_rate_rps"], row["theory_rate_rps"])
     return f"objectives met ({why})", number(row["slo_rate_rps"]), interval, share
 
@@ -103,11 +104,42 @@ def _stops(row: dict[str, Any]) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in shown if round(share, 2) > 0)
 
 
+_LOSSES = {
+    "lost_to_admission_share": "free memory that the next request does not fit into",
+    "lost_to_ties_share": "another limit than the binding one",
+    "lost_to_preemption_share": "memory, slots and budget of preempted work",
+    "lost_to_recomputation_share": "computing preempted work again",
+    "lost_to_reservation_share": "memory reserved and not yet used",
+    "lost_to_imbalance_share": "batches unlike the mean batch",
+    "lost_unexplained_share": "unexplained",
+}
+
+
+def _losses(row: dict[str, Any]) -> str:
+    """Shares of the time, the largest first, and their sum; theory's own loss to blocks apart."""
+    terms = sorted(_LOSSES, key=lambda name: (name == "lost_unexplained_share", -abs(row[name])))
+    rows = [(_LOSSES[name], _percent(row[name])) for name in terms if _percent(row[name]) != "0.00%"]
+    rows.append(("in all", _percent(sum(row[name] for name in _LOSSES))))
+    if row["lost_to_rounding_share"]:
+        rows.append(("in theory already: half-empty blocks", _percent(row["lost_to_rounding_share"])))
+    return render(rows, header=("", "share of the time"))
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}".replace("-0.00%", "0.00%")
+
+
 _NOTES = {
     "nonergodic": "\nnonergodic: replications keep to rates of their own; the interval is their range",
     "short": "\nshort: few requests for so many running; raise run.requests",
     "metastable": "\nmetastable: between the two simulated rates the start decides",
 }
+
+
+def _tip(row: dict[str, Any]) -> str:
+    if row["cold_tip_s"] is None:
+        return ""
+    return f"; from empty, just beyond the larger, the queue began to grow after {seconds(row['cold_tip_s'])} (median)"
 
 
 def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
@@ -118,6 +150,7 @@ def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
         + (f" and {len(result.replications) - saturated} at given rates" if result.rates else "")
         + f", {requests:,} requests in {seconds(elapsed_s)}"
         + _NOTES.get(row["status"], "")
+        + _tip(row)
     )
 
 

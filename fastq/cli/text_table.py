@@ -67,6 +67,13 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,.{max(0, places)}f}" if places <= digits + 3 else f"{value:.{digits - 1}g}"
 
 
+def ends(low: float, high: float) -> str:
+    """Return the ends of an interval, with as many digits as tell them apart."""
+    width = high - low
+    digits = 4 if width <= 0 else 1 + math.ceil(math.log10(max(abs(low), abs(high)) / width))
+    return " to ".join(number(end, min(max(digits, 4), 9)) for end in (low, high))
+
+
 def seconds(value: float | None) -> str:
     """Return a duration with its unit: 37.2 ms, 4.1 s, 2.5 min; '-' for null."""
     if value is None:

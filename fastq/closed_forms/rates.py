@@ -168,10 +168,10 @@ def binding_constraint(replica: Replica, sums: RequestSums) -> tuple[str, float]
 
 def batch_ps(plane: Plane, sums: LengthSums, completions: float) -> float:
     """Time of the mean batch by one plane, picoseconds."""
-    return plane.base_ps + completions * _work_ps(plane, sums)
+    return plane.base_ps + completions * work_ps(plane, sums)
 
 
-def _work_ps(plane: Plane, sums: LengthSums) -> float:
+def work_ps(plane: Plane, sums: LengthSums) -> float:
     """Time that a request adds to the iterations it is in, all together, by one plane, picoseconds."""
     doubled = (
         2 * plane.prefill_token_ps * sums.prompt_tokens
@@ -218,4 +218,4 @@ def drift_rate_rps(plane: Plane, sums: RequestSums, blocks_in_use: int) -> float
     if blocks_in_use <= 0:
         return 0.0
     iterations = sums.kv_area_blocks / (blocks_in_use * sums.requests)
-    return PS_PER_S / (plane.base_ps * iterations + _work_ps(plane, sums))
+    return PS_PER_S / (plane.base_ps * iterations + work_ps(plane, sums))

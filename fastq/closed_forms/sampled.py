@@ -1,9 +1,12 @@
-"""What theory says of the very requests that a replication completed, beside what it says of their law.
+"""What theory says of the very work that a replication did, beside what it says of the law.
 
 A replication completes few requests, and its throughput follows their lengths: where they happened to be
 long it is low. Theory knows by how much. The ratio of its rate for the sample to its rate for the law takes
 most of that noise out of an estimate; it errs towards neither side, since in a stationary window the sample has
 the means of the law.
+
+The sample is the work done in the window for each completion, that of requests in progress at its ends included,
+without what preemption made necessary. So those ends leave no noise either.
 
 Areas in blocks and numbers of chunks are no sums of powers of the lengths. For the sample they are taken in
 proportion to smooth stand-ins that are; the law's own values stay exact.
@@ -20,7 +23,7 @@ from fastq.closed_forms.request_sums import request_sums
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastq.closed_forms.request_sums import LengthSums
+    from fastq.closed_forms.request_sums import LengthSums, RequestSums
     from fastq.model.iteration_time import Plane
     from fastq.model.point import Point
 
@@ -28,13 +31,18 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """Sums over the requests of a sample, as in :class:`fastq.closed_forms.request_sums.RequestSums`."""
+    """Work of so many requests, as in :class:`fastq.closed_forms.request_sums.RequestSums`."""
 
     requests: int
     prompt_tokens: float
     decode_iterations: float
     decode_kv_tokens: float
     squared_prompt_tokens: float
+
+    def less(self, other: Sample) -> Sample:
+        """The work of these requests without that of ``other``."""
+        work = zip(self[1:], other[1:], strict=True)
+        return Sample(self.requests, *(mine - theirs for mine, theirs in work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class SampledTheory:
     ----------
     law
         Sums of the law.
+    binding
+        The constraint that binds the law.
     completions_per_iteration
         At saturation, by the law.
     use
@@ -53,18 +63,28 @@ class SampledTheory:
         Of the iteration time.
     """
 
-    law: LengthSums
+    law: RequestSums
+    binding: str
     completions_per_iteration: float
     use: Use
     planes: tuple[Plane, ...]
 
+    def iterations(self, sample: LengthSums) -> float:
+        """Iterations in which the binding constraint, if always met in full, lets the work of ``sample`` be done."""
+        use = self.use(sample) / self.use(self.law)
+        return sample.requests * use / self.completions_per_iteration
+
     def rate_rps(self, sample: LengthSums) -> float:
         """Service rate of theory for requests like those of ``sample``, requests/s."""
-        completions = self.completions_per_iteration * self.use(self.law) / self.use(sample)
+        completions = sample.requests / self.iterations(sample)
         return completions * PS_PER_S / max(batch_ps(plane, sample, completions) for plane in self.planes)
 
     def ratio(self, sample: LengthSums) -> float:
-        """The same over that of the law."""
+        """The same over that of the law; 1 where the window was so short that no work is left in the sample."""
+        if min(sample.prompt_tokens, sample.decode_iterations, sample.decode_kv_tokens) < 0 or not self.use(
+            sample
+        ):
+            return 1.0
         return self.rate_rps(sample) / self.rate_rps(self.law)
 
 
@@ -78,7 +98,7 @@ def sampled_theory(point: Point) -> SampledTheory:
     binding, completions = binding_constraint(replica, sums)
     single_chunk = int(point.law.prompt_tokens.max()) <= chunk_tokens
     use = _use(binding, chunk_tokens, replica.block_size, single_chunk=single_chunk)
-    return SampledTheory(sums, completions, use, point.iteration_time.planes)
+    return SampledTheory(sums, binding, completions, use, point.iteration_time.planes)
 
 
 def _use(binding: str, chunk_tokens: int, block_size: int, *, single_chunk: bool) -> Use:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, pooled_throughput
 from fastq.analysis.verdict import VERDICT_CONFIDENCE
-from fastq.closed_forms.sampled import Sample, sampled_theory
+from fastq.closed_forms.sampled import sampled_theory
+from fastq.engine.account import sample_of
 
 if TYPE_CHECKING:
     from fastq.analysis.replication import Replication
@@ -28,7 +29,7 @@ class Saturated:
     replications
         At least two.
     expected
-        Theory's rate for the requests that each completed, over its rate for the law.
+        Theory's rate for the work that each did for a completion, over its rate for the law.
     service_rate, decisive
         Throughput with its 95% interval, and with the wider one that verdicts are read off.
     status
@@ -95,14 +96,3 @@ class Checkpoints:
 
     def _expected(self, replications: list[Replication]) -> list[float]:
         return [self._theory.ratio(sample_of(replication)) for replication in replications]
-
-
-def sample_of(replication: Replication) -> Sample:
-    """Lengths of the requests that a saturated replication completed."""
-    return Sample(
-        replication.requests,
-        replication.prompt_sum,
-        replication.decode_sum,
-        replication.decode_kv_sum,
-        replication.squared_prompt_sum,
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastq.closed_forms import closed_forms
 from fastq.engine import rows
+from fastq.engine.account import account
 from fastq.engine.encode import encode
 from fastq.model.feasibility import infeasible_reason, refusal
 
@@ -103,7 +104,13 @@ class PreparedPoint:
                 )
             )
         row = rows.point_row(
-            point, self.forms, saturated.replications, saturated.service_rate, searched, saturated.status
+            point,
+            self.forms,
+            saturated.replications,
+            saturated.service_rate,
+            account(point, saturated.replications),
+            searched,
+            saturated.status,
         )
         return PointResult(row, replications, rate_rows, searched.requests)
 

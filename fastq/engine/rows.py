@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.intervals import mean_interval
-from fastq.analysis.quantiles import mean, merged, quantile
+from fastq.analysis.quantiles import interval_of_mean, interval_of_quantile, merged, quantile
 from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
 from fastq.analysis.verdict import VERDICT_CONFIDENCE, verdict_at
 from fastq.engine.bins import bin_edges
@@ -15,11 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastq.analysis.intervals import Interval
-    from fastq.analysis.replication import Replication
+    from fastq.analysis.replication import Distribution, Replication
     from fastq.closed_forms import ClosedForms
+    from fastq.closed_forms.losses import Losses
     from fastq.model.point import Point
 
 Row = dict[str, Any]
+
+LOSS_COLUMNS = {
+    "admission": "lost_to_admission_share",
+    "ties": "lost_to_ties_share",
+    "preemption": "lost_to_preemption_share",
+    "recomputation": "lost_to_recomputation_share",
+    "reservation": "lost_to_reservation_share",
+    "imbalance": "lost_to_imbalance_share",
+    "unexplained": "lost_unexplained_share",
+    "rounding": "lost_to_rounding_share",
+}
+"""The column of each term of :class:`fastq.closed_forms.losses.Losses`."""
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
@@ -29,6 +42,7 @@ def point_row(
     forms: ClosedForms,
     replications: Sequence[Replication],
     service_rate: Interval,
+    lost: Losses,
     searched: Searched,
     status: str,
 ) -> Row:
@@ -52,6 +66,7 @@ def point_row(
         "stopped_by_kv_share": sum(r.stopped_kv for r in replications) / iterations,
         "stopped_by_seqs_share": sum(r.stopped_seqs for r in replications) / iterations,
         "stopped_by_tokens_share": sum(r.stopped_tokens for r in replications) / iterations,
+        **{name: getattr(lost, term) for term, name in LOSS_COLUMNS.items()},
         **_searched(searched),
         "requests": requests,
         "iterations": iterations,
@@ -64,6 +79,7 @@ def _searched(searched: Searched) -> Row:
     level = searched.level
     return {
         **_interval("cold_rate", None if searched.cold is None else searched.cold.rate),
+        "cold_tip_s": None if searched.cold is None else searched.cold.tip_s,
         **_interval("slo_rate", None if level is None else level.rate),
         "slo_limit": None if level is None else level.limit,
     }
@@ -105,6 +121,7 @@ def skipped_row(point: Point, reason: str) -> Row:
         "stopped_by_kv_share",
         "stopped_by_seqs_share",
         "stopped_by_tokens_share",
+        *LOSS_COLUMNS.values(),
         "requests",
         "iterations",
     ]
@@ -181,11 +198,20 @@ def rate_row(
         "max_waiting": max(r.max_waiting for r in replications),
     }
     for name in LATENCIES:
-        pooled = merged([r.latencies[name] for r in replications])
-        row[f"{name}_s_mean"] = _seconds(mean(pooled), NS_PER_S)
-        for label, share in QUANTILES.items():
-            row[f"{name}_s_{label}"] = _seconds(quantile(pooled, bin_edges(), share), NS_PER_S)
+        row |= _latency_columns(f"{name}_s", [r.latencies[name] for r in replications])
     return row
+
+
+def _latency_columns(name: str, replications: Sequence[Distribution]) -> Row:
+    found = {"mean": interval_of_mean(replications)} | {
+        label: interval_of_quantile(replications, bin_edges(), share) for label, share in QUANTILES.items()
+    }
+    columns: Row = {}
+    for statistic, interval in found.items():
+        ends = (None, None, None) if interval is None else (interval.estimate, interval.low, interval.high)
+        for ending, value in zip(("", "_low", "_high"), ends, strict=True):
+            columns[f"{name}_{statistic}{ending}"] = _seconds(value, NS_PER_S)
+    return columns
 
 
 def _identity(point: Point) -> Row:

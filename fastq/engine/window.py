@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastq.analysis.replication import Distribution, Replication
+from fastq.analysis.replication import Distribution, Replication, Work
 from fastq.errors import KernelError, SpecError
 from fastq.kernels import _layout as layout
 from fastq.kernels import measures
@@ -78,13 +78,26 @@ def read_window(x: list[int], histograms: Sequence[Occupied]) -> Replication:
         recomputed_tokens=x[layout.RECOMPUTED_TOKENS],
         backlog_growth=x[layout.ARRIVED] - x[layout.COMPLETED] - x[layout.START_BACKLOG],
         warmup_requests=x[layout.WARMUP_COMPLETED],
-        prompt_sum=x[layout.SUM_PROMPT],
-        decode_sum=x[layout.SUM_DECODES],
-        decode_kv_sum=x[layout.SUM_DECODE_KV],
-        squared_prompt_sum=x[layout.SUM_PROMPT2],
+        warmup_elapsed_ps=x[layout.START_NS] * 1000 + x[layout.START_PS],
+        executed=Work(
+            prefill_tokens=x[layout.SUM_PREFILL],
+            decode_iterations=x[layout.SUM_RUNNING] - x[layout.SUM_PREFILLING],
+            decode_kv_tokens=x[layout.SUM_KV_TOKENS] - x[layout.SUM_PREFILL_KV],
+            doubled_attention=x[layout.SUM_ATTENTION2],
+        ),
+        redone=Work(
+            prefill_tokens=x[layout.REDONE_PREFILL],
+            decode_iterations=x[layout.REDONE_DECODES],
+            decode_kv_tokens=x[layout.REDONE_DECODE_KV],
+            doubled_attention=x[layout.REDONE_ATTENTION2],
+        ),
         stopped_kv=_stopped(x, layout.STOP_KV, layout.STOPPED_KV),
         stopped_seqs=_stopped(x, layout.STOP_SEQS, layout.STOPPED_SEQS),
         stopped_tokens=_stopped(x, layout.STOP_TOKENS, layout.STOPPED_TOKENS),
+        stopped_kv_blocks=_stopped_blocks(x, (layout.STOP_KV,), layout.STOPPED_KV_BLOCKS),
+        stopped_limit_blocks=_stopped_blocks(
+            x, (layout.STOP_SEQS, layout.STOP_TOKENS), layout.STOPPED_LIMIT_BLOCKS
+        ),
         iteration_time=Distribution(
             iterations, elapsed_ps - idle_ns * 1000, *histograms[layout.HIST_ITERATION]
         ),
@@ -99,6 +112,12 @@ def _since_start_ps(x: list[int], whole_ns: int, rest_ps: int) -> int:
 def _stopped(x: list[int], stop: int, register: int) -> int:
     """Iterations that ``stop`` ended admission in, those since the last change included."""
     return x[register] + (x[layout.ITERATION] - x[layout.STOP_SINCE] if x[layout.STOP] == stop else 0)
+
+
+def _stopped_blocks(x: list[int], stops: tuple[int, ...], register: int) -> int:
+    """Blocks in use, summed over the iterations that one of ``stops`` ended admission in."""
+    since = x[layout.SUM_BLOCKS] - x[layout.STOP_SINCE_BLOCKS]
+    return x[register] + (since if x[layout.STOP] in stops else 0)
 
 
 def _latency(x: list[int], first_bin: int, bins: NDArray[np.int64], register: int) -> Distribution:

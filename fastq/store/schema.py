@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 TABLES = ("rates", "replications", "points")
 """Every table, in the order in which a block writes them: the last file marks the block as done."""
 
+INTERVAL_ENDS = {
+    "": "",
+    "_low": ", lower end of its 95% confidence interval",
+    "_high": ", upper end of its 95% confidence interval",
+}
 LATENCY_STATISTICS = {"mean": "mean", "p50": "median", "p90": "90th percentile", "p99": "99th percentile"}
 
 
@@ -101,6 +106,19 @@ POINTS = (
             "tokens": "the token budget kept the next request waiting",
         }.items()
     ),
+    *(
+        Column(name, "float", "", f"share of the time at saturation {what}")
+        for name, what in {
+            "lost_to_admission_share": "lost to memory that is free while the next request does not fit into it",
+            "lost_to_ties_share": "lost because another resource than the binding one keeps requests waiting",
+            "lost_to_preemption_share": "lost to memory, slots or budget taken by work that is done again",
+            "lost_to_recomputation_share": "lost to computing again what preempted requests had computed",
+            "lost_to_reservation_share": "lost to memory reserved and not yet used",
+            "lost_to_imbalance_share": "lost because batches lie on other planes than the mean batch",
+            "lost_unexplained_share": "that the losses above leave of 1 - service rate / theory_rate_rps",
+            "lost_to_rounding_share": "lost to empty ends of blocks: the one loss that is in theory_rate_rps",
+        }.items()
+    ),
     Column(
         "cold_rate_rps",
         "float",
@@ -109,6 +127,12 @@ POINTS = (
     ),
     Column("cold_rate_low_rps", "float", "requests/s", "lower end of its 95% confidence interval"),
     Column("cold_rate_high_rps", "float", "requests/s", "upper end of its 95% confidence interval"),
+    Column(
+        "cold_tip_s",
+        "float",
+        "s",
+        "from an empty start until the queue grew, at the lowest rate at which a replication's did: their median",
+    ),
     Column(
         "slo_rate_rps",
         "float",
@@ -137,7 +161,7 @@ REPLICATIONS = (
         "sample_theory_ratio",
         "float",
         "",
-        "theory's rate for the requests completed over its rate for the law; null where not saturated",
+        "theory's rate for the work done a completion over its rate for the law; null where not saturated",
     ),
     Column("window_s", "float", "s", "simulated time of the window"),
     Column("requests", "int", "requests", "requests completed in the window"),
@@ -173,7 +197,7 @@ RATES = (
     Column("mean_waiting", "float", "requests", "waiting requests, averaged over iterations"),
     Column("max_waiting", "int", "requests", "largest number of waiting requests"),
     *(
-        Column(f"{latency}_{suffix}", "float", "s", f"{meaning}: {statistic}")
+        Column(f"{latency}_{suffix}{ending}", "float", "s", f"{meaning}: {statistic}{which}")
         for latency, meaning in {
             "wait_s": "arrival to first scheduled",
             "ttft_s": "arrival to the end of the iteration that emits the first token",
@@ -181,6 +205,7 @@ RATES = (
             "e2e_s": "arrival to finish",
         }.items()
         for suffix, statistic in LATENCY_STATISTICS.items()
+        for ending, which in INTERVAL_ENDS.items()
     ),
 )
 
