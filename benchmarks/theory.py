@@ -16,6 +16,7 @@ from scipy.stats import binom
 
 from fastq.closed_forms import closed_forms
 from fastq.engine.evaluate import evaluate_point
+from fastq.engine.rows import LOSS_COLUMNS
 from fastq.model.load import parse_spec
 from fastq.model.scheduler import TokenConvention
 
@@ -88,25 +89,14 @@ class Outcome:
         low, high = self.columns["service_rate_low_rps"], self.columns["service_rate_high_rps"]
         return float(high - low) / 2 / self.forms.theory_rate_rps
 
-    @property
-    def fill(self) -> float:
-        """KV tokens in use over those that theory has in use."""
-        return float(self.columns["mean_kv_tokens"]) / self.forms.mean_kv_tokens
-
-    @property
-    def pace(self) -> float:
-        """Iteration time of theory's mean batch over the mean iteration time."""
-        return self.forms.mean_iteration_s / float(self.columns["mean_iteration_s"])
-
-    @property
-    def useful(self) -> float:
-        """What is left when fill and pace are taken out: E[g] over the KV area that a completion really took."""
-        return self.share / (self.fill * self.pace)
+    def lost(self, *terms: str) -> tuple[str, ...]:
+        """Shares of the time that are lost, in percent."""
+        return tuple(_percent(self.columns[LOSS_COLUMNS[term]]) for term in terms)
 
     @property
     def shown(self) -> str:
         """The share with its half-width."""
-        return f"{self.share:.4f} ± {self.half_width:.4f}"
+        return f"{self.share:.5f} ± {self.half_width:.5f}"
 
 
 def simulated(base: Document, **sections: Document) -> Outcome:
@@ -156,7 +146,7 @@ def kv_spread(point: Point) -> float:
     return math.sqrt(square / mean**2 - 1)
 
 
-def rate_rps(outcome: Outcome, completions: float, recomputed_tokens: float = 0.0) -> float:
+def rate_rps(outcome: Outcome, completions: float) -> float:
     """``completions`` per iteration over the time of the mean batch that they make."""
     forms = outcome.forms
     return completions / max(
@@ -164,7 +154,7 @@ def rate_rps(outcome: Outcome, completions: float, recomputed_tokens: float = 0.
         + completions
         / 1e12
         * (
-            plane.prefill_token_ps * (forms.mean_prompt_tokens + recomputed_tokens)
+            plane.prefill_token_ps * forms.mean_prompt_tokens
             + plane.decode_seq_ps * (forms.charged_tokens_per_request - forms.mean_prompt_tokens)
             + plane.kv_token_ps * forms.decode_kv_tokens_per_request
             + plane.attention_ps * forms.attention_per_request
@@ -174,8 +164,8 @@ def rate_rps(outcome: Outcome, completions: float, recomputed_tokens: float = 0.
 
 
 def losses() -> Iterator[Row]:
-    """Conservation: the share is fill x useful x pace."""
-    yield "system", "admission, preemption", "simulated / theory", "fill", "useful", "pace", "preemptions"
+    """The account: shares of the time, in percent; all but rounding sum to 1 - simulated / theory."""
+    yield "system", "admission, preemption", "simulated / theory", *LOSS_COLUMNS
     systems = {"wide, constant b": WIDE, "standard": STANDARD}
     policies = [("prompt", "recompute"), ("chunk", "recompute"), ("prompt", "restart")]
     policies += [("lookahead", "recompute"), ("peak", "recompute")]
@@ -186,10 +176,7 @@ def losses() -> Iterator[Row]:
                 name,
                 admission if admission in ("lookahead", "peak") else f"{admission}, {preemption}",
                 found.shown,
-                f"{found.fill:.4f}",
-                f"{found.useful:.4f}",
-                f"{found.pace:.4f}",
-                f"{found.columns['preemptions_per_request']:.2f}",
+                *found.lost(*LOSS_COLUMNS),
             )
 
 
@@ -247,9 +234,9 @@ def recompute() -> Iterator[Row]:
         "preemptions",
         "recomputed tokens",
         "simulated / theory",
-        "useful",
-        "pace",
-        "pace, predicted from the recomputed tokens",
+        "preemption",
+        "recomputation",
+        "recomputation, predicted from the recomputed tokens",
     )
     cases: list[tuple[str, Document, int, Document]] = [
         ("wide, constant b", WIDE, chunk, {}) for chunk in (128, 512, 4096)
@@ -264,17 +251,16 @@ def recompute() -> Iterator[Row]:
             replica={**base["replica"], "prefill_chunk_tokens": chunk},
         )
         again = float(found.columns["recomputed_tokens_per_request"])
-        completions = found.forms.completions_per_iteration * found.share / found.pace
-        predicted = found.forms.mean_iteration_s / (completions / rate_rps(found, completions, again))
+        (plane,) = found.point.iteration_time.planes
+        predicted = float(found.columns["service_rate_rps"]) * again * plane.prefill_token_ps / 1e12
         yield (
             name,
             f"{chunk:,}",
             f"{found.columns['preemptions_per_request']:.2f}",
             f"{again:,.0f}",
             found.shown,
-            f"{found.useful:.4f}",
-            f"{found.pace:.4f}",
-            f"{predicted:.4f}",
+            *found.lost("preemption", "recomputation"),
+            _percent(predicted),
         )
 
 
@@ -391,7 +377,8 @@ def hinge() -> Iterator[Row]:
 
 def equal() -> Iterator[Row]:
     """Equal requests, 50 prompt and 800 output tokens, M = 70,000, no limit but memory, constant b."""
-    yield "admission, preemption", "simulated / theory", "fill", "useful", "preemptions", "status"
+    terms = ("admission", "preemption", "reservation")
+    yield "admission, preemption", "simulated / theory", *terms, "preemptions", "status"
     for admission, preemption in (
         ("prompt", "recompute"),
         ("prompt", "restart"),
@@ -407,8 +394,7 @@ def equal() -> Iterator[Row]:
         yield (
             admission if admission in ("lookahead", "peak") else f"{admission}, {preemption}",
             found.shown,
-            f"{found.fill:.4f}",
-            f"{found.useful:.4f}",
+            *found.lost(*terms),
             f"{found.columns['preemptions_per_request']:.2f}",
             str(found.columns["status"]),
         )
@@ -416,7 +402,8 @@ def equal() -> Iterator[Row]:
 
 def restart() -> Iterator[Row]:
     """Restart: prompts of 50, M = 70,000, the standard engine; what equal outputs lose and spread ones don't."""
-    yield "outputs", "simulated / theory", "fill", "useful", "pace", "preemptions"
+    terms = ("admission", "ties", "preemption", "recomputation")
+    yield "outputs", "simulated / theory", *terms, "preemptions"
     for spread in (0, 50, 100, 200, 400, 750):
         found = simulated(
             STANDARD,
@@ -429,16 +416,14 @@ def restart() -> Iterator[Row]:
         yield (
             f"800 ± {spread}",
             found.shown,
-            f"{found.fill:.4f}",
-            f"{found.useful:.4f}",
-            f"{found.pace:.4f}",
+            *found.lost(*terms),
             f"{found.columns['preemptions_per_request']:.2f}",
         )
 
 
 def above() -> Iterator[Row]:
     """Free prefill, dear KV reads: recomputation saves reads, and the rate passes the bound."""
-    yield "requests", "M", "simulated / theory", "preemptions", "pace"
+    yield "requests", "M", "simulated / theory", "preemptions", "recomputation"
     for name, workload, tokens in (("50/800", EQUAL_WORKLOAD, 8_000), ("wide", WIDE["workload"], 70_000)):
         found = simulated(
             {
@@ -456,7 +441,7 @@ def above() -> Iterator[Row]:
             f"{tokens:,}",
             found.shown,
             f"{found.columns['preemptions_per_request']:.2f}",
-            f"{found.pace:.4f}",
+            *found.lost("recomputation"),
         )
 
 
@@ -464,6 +449,10 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     experiment.__name__: experiment
     for experiment in (losses, quantum, peak, recompute, restart, equal, blocks, ties, hinge, drift, above)
 }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}".replace("-0.00", "0.00")
 
 
 def _law(lengths: Document) -> str:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _LATENCIES = {"wait_s": "wait", "ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
 _STATISTICS = ("mean", "p50", "p90", "p99")
 _LATENCY_NOTE = (
-    "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last"
+    "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last;\n"
+    "±: half of the 95% interval, from half a percent on"
 )
 
 
@@ -186,13 +187,22 @@ def _latencies(rates: list[dict[str, Any]]) -> str:
         (
             number(rate["arrival_rate_rps"]) if position == 0 else "",
             name,
-            *(seconds(rate[f"{column}_{statistic}"]) for statistic in _STATISTICS),
+            *(_with_half_width(rate, f"{column}_{statistic}") for statistic in _STATISTICS),
         )
         for rate in rates
         for position, (column, name) in enumerate(_LATENCIES.items())
     ]
     header = ("requests/s", "", "mean", "median", "90%", "99%")
     return render(rows, header=header, left=(1,))
+
+
+def _with_half_width(rate: dict[str, Any], name: str) -> str:
+    """A duration, with half of its 95% interval in percent where that is half a percent or more."""
+    text = seconds(rate[name])
+    if not rate[name]:
+        return text
+    half = (rate[f"{name}_high"] - rate[f"{name}_low"]) / 2 / rate[name]
+    return text if half < 0.005 else f"{text} ±{half:.0%}"
 
 
 def _share(value: float | None, theory: float) -> str:
