@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 THREADS_PER_BLOCK = 64
 """Small, so that a block whose replications have finished makes room soon; two warps hide little by themselves."""
 
+STAGED_BYTES = 4 << 20
+"""Memory of the host through which a lane copies; larger copies go in parts."""
+
+ALIGNED_BYTES = 256
+
 SIMULATED_FREE_BYTES = 1 << 30
 """What numba's simulator, which knows no limit, is taken to have."""
 
@@ -247,25 +252,79 @@ class OutOfMemory(Exception):
     """The card has not as much memory left as was asked for."""
 
 
-class Launch:
-    """A queue of work on the card, with copies in and out in order; several run side by side."""
+class Lane:
+    """A queue of work on the card with memory of its own, for one wave after another; several run side by side.
+
+    Memory is one piece that grows and is kept, so that no wave waits for the driver to find or clear any. Copies go
+    through memory of the host that the card reads and writes by itself, so they run beside other lanes' kernels.
+    """
 
     def __init__(self) -> None:
         self._stream = cuda.stream()
         self._began, self._ended = cuda.event(), cuda.event()
+        self._memory: Any = None
+        self._taken_bytes = 0
+        self._staged: NDArray[np.uint8] | None = None
 
-    def upload(self, array: NDArray[Any]) -> Any:
-        """Copy ``array`` to the card."""
-        return _allocated(cuda.to_device, array, stream=self._stream)
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the card that this lane holds, bytes."""
+        return 0 if self._memory is None else int(self._memory.size)
+
+    def reserve(self, size_bytes: int) -> None:
+        """Make room for a wave that takes so much; what :meth:`empty` gave to the one before is void.
+
+        Raises
+        ------
+        OutOfMemory
+            The card has not so much left; the lane holds nothing then.
+        """
+        if self.held_bytes < size_bytes:
+            self.release()
+            self._memory = _allocated(cuda.device_array, size_bytes, np.uint8, stream=self._stream)
+        if self._staged is None:
+            self._staged = _allocated(cuda.pinned_array, STAGED_BYTES, np.uint8)
+        self._taken_bytes = 0
+
+    def release(self) -> None:
+        """Give the memory of the card back."""
+        self._memory = None
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
-        """Memory on the card that holds anything."""
-        return _allocated(cuda.device_array, shape, dtype, stream=self._stream)
+        """A part of what is reserved, of :func:`aligned_bytes`, which holds anything."""
+        size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        first = self._taken_bytes
+        self._taken_bytes += aligned_bytes(shape, dtype)
+        part = self._memory[first : first + size_bytes].view(dtype)
+        return part if isinstance(shape, int) else part.reshape(shape)
 
-    def download(self, array: Any) -> NDArray[Any]:
-        """Copy ``array`` from the card, when all that was asked for before is done."""
-        copied: NDArray[Any] = array.copy_to_host(stream=self._stream)
-        self._stream.synchronize()
+    def upload(self, array: NDArray[Any]) -> Any:
+        """Copy ``array`` into a part of what is reserved."""
+        part = self.empty(array.shape, array.dtype)
+        self.write(part, array)
+        return part
+
+    def write(self, part: Any, array: NDArray[Any]) -> None:
+        """Copy ``array`` to where :meth:`empty` has made room for as much, after all that was asked for before."""
+        assert self._staged is not None
+        source = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        target = _bytes_of(part)
+        for first in range(0, len(source), STAGED_BYTES):
+            staged = self._staged[: min(STAGED_BYTES, len(source) - first)]
+            staged[:] = source[first : first + len(staged)]
+            target[first : first + len(staged)].copy_to_device(staged, stream=self._stream)
+            self._stream.synchronize()
+
+    def download(self, part: Any) -> NDArray[Any]:
+        """Copy ``part`` from the card, when all that was asked for before is done."""
+        assert self._staged is not None
+        copied: NDArray[Any] = np.empty(tuple(part.shape), part.dtype)
+        source, target = _bytes_of(part), copied.reshape(-1).view(np.uint8)
+        for first in range(0, len(target), STAGED_BYTES):
+            staged = self._staged[: min(STAGED_BYTES, len(target) - first)]
+            source[first : first + len(staged)].copy_to_host(staged, stream=self._stream)
+            self._stream.synchronize()
+            target[first : first + len(staged)] = staged
         return copied
 
     def run(self, kernel: Any, threads: int, *arguments: Any) -> None:
@@ -282,6 +341,16 @@ class Launch:
     def kernel_s(self) -> float:
         """Time that the last kernel took, which must be over, seconds; not above 0 where nobody measures."""
         return float(self._began.elapsed_time(self._ended)) / 1000
+
+
+def aligned_bytes(shape: int | tuple[int, ...], dtype: Any) -> int:
+    """What an array takes of a lane's memory, bytes: the next begins on a boundary that suits every type."""
+    size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return -(-size_bytes // ALIGNED_BYTES) * ALIGNED_BYTES
+
+
+def _bytes_of(part: Any) -> Any:
+    return part.ravel().view(np.uint8)
 
 
 def _allocated(allocate: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -301,8 +370,8 @@ def compiled_advance(saturated: bool, lookahead: bool) -> Any:
 
 @cache
 def compiled_pack() -> Any:
-    """The kernel :func:`pack_bins`, compiled when first launched."""
-    return cuda.jit(pack_bins)
+    """The kernel :func:`pack_bins`, compiled when first launched and kept on disk."""
+    return cuda.jit(cache=True)(pack_bins)
 
 
 def why_unusable() -> str | None:
@@ -334,4 +403,6 @@ def free_bytes() -> int:
     """Memory that the card in use has free, bytes."""
     if config.ENABLE_CUDASIM:
         return SIMULATED_FREE_BYTES
-    return int(cuda.current_context().get_memory_info().free)
+    context = cuda.current_context()
+    context.memory_manager.deallocations.clear()  # numba gives memory back late
+    return int(context.get_memory_info().free)

@@ -16,7 +16,7 @@ from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastq.engine import gpu_layout, gpu_points, gpu_wave
+from fastq.engine import gpu_lanes, gpu_layout, gpu_points, gpu_wave
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
@@ -26,8 +26,8 @@ from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
 from fastq.engine.sweep import sweep
 from fastq.errors import BackendUnavailable, KernelError, SpecError
-from fastq.kernels import _layout as layout
-from fastq.kernels.cuda import Launch, OutOfMemory, compiled_advance
+from fastq.kernels import cuda as kernels_cuda
+from fastq.kernels.cuda import Lane, OutOfMemory, compiled_advance
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
@@ -137,15 +137,16 @@ def test_a_data_set_has_the_bytes_of_the_cpu(tmp_path: Path):
 def test_what_is_done_takes_no_threads(monkeypatch):
     """A replication that arrives before the other of its point waits, and a point that has passed is not launched."""
     launched = []
-    run = Launch.run
+    run = Lane.run
 
-    def counting(launch, kernel, threads, *arguments):
+    def counting(lane, kernel, threads, *arguments):
         if kernel is compiled_advance(True, False):
             launched.append(threads)
-        run(launch, kernel, threads, *arguments)
+        run(lane, kernel, threads, *arguments)
 
-    monkeypatch.setattr(Launch, "run", counting)
-    monkeypatch.setattr(gpu_points, "WAVES_IN_FLIGHT", 1)
+    monkeypatch.setattr(Lane, "run", counting)
+    monkeypatch.setattr(gpu_lanes, "LANES", 1)
+    monkeypatch.setattr(gpu_points, "LANES", 1)
     encoded = encode(grid().point(2), Run(warmup_requests=2), mean_running=2)
     goals = iter([20, None])
     ended = []
@@ -185,10 +186,10 @@ def test_a_card_that_is_full_takes_half_and_then_says_so(monkeypatch):
 
 
 def most_at_a_time(most: int):
-    def wave(placed, goals):
+    def wave(lane, placed, goals):
         if len(placed) > most:
             raise OutOfMemory
-        return gpu_wave.Wave(placed, goals)
+        return gpu_wave.Wave(lane, placed, goals)
 
     return wave
 
@@ -252,20 +253,97 @@ def test_what_16_bits_hold_is_kept_in_16_bits():
 
 
 @pytest.mark.parametrize("rate_rps", [None, 1.0])
-def test_state_bytes_are_what_is_allocated(rate_rps):
-    allocated = []
-
-    def empty(shape, dtype):
-        allocated.append(int(np.prod(shape)) * np.dtype(dtype).itemsize)
-
+@pytest.mark.parametrize("index", [2, 3], ids=["flow", "lookahead"])
+def test_state_bytes_are_what_is_allocated(rate_rps, index):
     spec = grid()
-    placed = Placed(encode(spec.point(2), spec.run, mean_running=1.0), range(3), rate_rps)
-    planned = gpu_layout.plan([placed])
-    planned.pools(lambda table: None, empty)
-    registers = 3 * 8 * layout.REGISTERS
-    records = planned.params.nbytes + planned.places.nbytes
-    # Beside these: goals, status, numbers of the active, and a span of each histogram, already among the pools.
-    assert abs(placed.state_bytes - (sum(allocated) + registers + records)) <= 3 * 40
+    encoded = encode(spec.point(index), spec.run, mean_running=1.0)
+    one, many = (Placed(encoded, range(count), rate_rps) for count in (64, 256))
+    taken = [gpu_wave.bytes_on_card(gpu_layout.plan([placed])) for placed in (one, many)]
+    assert (
+        abs((many.state_bytes - one.state_bytes) - (taken[1] - taken[0])) <= 40 * kernels_cuda.ALIGNED_BYTES
+    )
+    unaccounted = taken[1] - many.state_bytes - sum(many.tables.values())
+    assert abs(unaccounted) <= 40 * kernels_cuda.ALIGNED_BYTES
+
+
+def test_a_lane_keeps_its_memory_from_one_block_to_the_next(monkeypatch):
+    """One allocation a lane, as long as the blocks are alike; all of it is given back in the end."""
+    allocated = []
+    allocate = kernels_cuda._allocated
+
+    def counting(function, shape, dtype, **options):
+        if function is kernels_cuda.cuda.device_array:
+            allocated.append(shape)
+        return allocate(function, shape, dtype, **options)
+
+    monkeypatch.setattr(kernels_cuda, "_allocated", counting)
+    spec = grid()
+    with gpu_lanes.keep_lanes():
+        expected = evaluate_points(spec, [2, 4])
+        first = len(allocated)
+        assert evaluate_points(spec, [2, 4]) == expected
+        with gpu_lanes.open_lanes() as lanes:
+            assert sum(lane.held_bytes for lane in lanes) == sum(allocated[-len(lanes) :])
+    assert len(allocated) == first <= 2 * gpu_lanes.LANES
+    assert all(lane.held_bytes == 0 for lane in lanes)
+    evaluate_points(spec, [2])
+    assert len(allocated) > first
+
+
+def test_lanes_give_back_what_they_keep_where_memory_is_short(monkeypatch):
+    """A card that can hold one wave at a time runs them one after another, whatever a lane kept from before."""
+    spec = grid()
+    expected = evaluate_points(spec, range(2, 6))
+    room = max(
+        Placed(encode(spec.point(k), spec.run, mean_running=9.0), range(2), 1.0).state_bytes
+        for k in range(2, 6)
+    )
+    limit = 2 * room
+    reserve = Lane.reserve
+
+    def reserving(lane, size_bytes):
+        others = sum(other.held_bytes for other in gpu_lanes._kept.lanes if other is not lane)
+        if max(size_bytes, lane.held_bytes) + others > limit:
+            lane.release()
+            raise OutOfMemory
+        reserve(lane, size_bytes)
+
+    monkeypatch.setattr(Lane, "reserve", reserving)
+    with gpu_lanes.keep_lanes():
+        assert evaluate_points(spec, range(2, 6)) == expected
+        assert evaluate_points(spec, range(2, 6)) == expected
+
+
+def test_copies_in_parts_are_whole(monkeypatch):
+    monkeypatch.setattr(kernels_cuda, "STAGED_BYTES", 24)
+    lane = Lane()
+    lane.reserve(4096)
+    for array in (np.arange(100), np.arange(12, dtype=np.uint16).reshape(3, 4), np.arange(7, dtype=np.uint8)):
+        copied = lane.download(lane.upload(array))
+        assert (copied.dtype, copied.shape, copied.tolist()) == (array.dtype, array.shape, array.tolist())
+
+
+def test_bins_are_packed_in_as_many_turns_as_they_need(monkeypatch):
+    spec = grid()
+    encoded = encode(spec.point(2), Run(warmup_requests=2), mean_running=2)
+    expected = Ensemble(encoded, range(6), 20.0).run_to(30)
+    most = max(
+        len(one.iteration_time.bins) + sum(len(latency.bins) for latency in one.latencies.values())
+        for one in expected
+    )
+    ended, packed = [], []
+    pack = gpu_wave.Wave._packed
+
+    def packing(wave, chosen, sizes):
+        packed.append(len(chosen))
+        return pack(wave, chosen, sizes)
+
+    monkeypatch.setattr(gpu_wave.Wave, "_packed", packing)
+    monkeypatch.setattr(gpu_layout.Plan, "packed_bins", property(lambda _: most))
+    run_jobs([Job(Placed(encoded, range(6), 20.0), 30, 1.0, lambda _: None, ended.append)])
+    assert sum(packed) == 6
+    assert len(packed) > 1
+    assert comparable(ended[0]) == comparable(expected)
 
 
 def test_counts_beyond_32_bits_are_refused(monkeypatch):

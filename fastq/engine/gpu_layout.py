@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 SATURATED_ROWS = layout.HIST_ITERATION + 1
 RATES_ROWS = layout.HIST_E2E + 1
 HISTOGRAM_BYTES = 4  # a bin
+OCCUPIED_BYTES = 8  # a histogram
 SLOT_LISTS = 4  # prefilling, stack, fresh, free
 MAX_NARROW = 0xFFFF
 MAX_NARROW_SLOTS = 0x7FFF  # growth counts them in signed integers
 BYTES_PER_REPLICATION = 8 * layout.REGISTERS + layout.PARAMS.itemsize + PLACES.itemsize + 4 * 8
+"""Beside the state: goal, status, number among the active, and where its bins begin when they are packed."""
+
+PACKED_SHARE = 16
+"""Bins are packed into a sixteenth of what histograms take, in as many turns as that needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,14 @@ class Placed:
             + row * (encoded.slots + 1)
             + word * (SLOT_LISTS * encoded.slots + encoded.wheel + encoded.block_size)
             + 4 * profile
-            + HISTOGRAM_BYTES * rows * BINS
+            + rows * (OCCUPIED_BYTES + HISTOGRAM_BYTES * BINS * (PACKED_SHARE + 1) // PACKED_SHARE)
         )
         return each * len(self.replications)
+
+    @property
+    def tables(self) -> dict[tuple[int, int], int]:
+        """Bytes of each table that they read, by what tells it from others: points may share theirs."""
+        return {(table.ctypes.data, len(table)): table.nbytes for table in self.encoded.tables}
 
 
 class _Tables:
@@ -128,8 +138,14 @@ class Plan:
     narrow: bool
     histograms: int
 
+    @property
+    def packed_bins(self) -> int:
+        """Bins that are packed at a time: at least all of one replication."""
+        each = self.histograms * BINS
+        return max(each, len(self.params) * each // PACKED_SHARE)
+
     def pools(self, upload: Callable[[NDArray[Any]], Any], empty: Callable[[Any, Any], Any]) -> Pools:
-        """Allocate all pools, with ``upload`` where there are values and ``empty(shape, dtype)`` elsewhere."""
+        """Place all pools, with ``upload`` where there are values and ``empty(shape, dtype)`` elsewhere."""
         count, slots = len(self.params), self.slots
         unsigned, signed = (np.uint16, np.int16) if self.narrow else (np.uint32, np.int32)
         return Pools(

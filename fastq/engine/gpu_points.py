@@ -12,6 +12,7 @@ import numpy as np
 from fastq.engine import worker
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.checkpoints import Checkpoints
+from fastq.engine.gpu_lanes import LANES, open_lanes
 from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_wave import Wave
 from fastq.engine.point_result import PointResult, prepare, relative_cost
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
     from fastq.engine.point_result import PreparedPoint
+    from fastq.kernels.cuda import Lane
     from fastq.model.spec import Spec
-
-WAVES_IN_FLIGHT = 2
-"""While the host reads what one has yielded, the card is busy with another."""
 
 MEMORY_SHARE = 4
 """A wave takes at most this part, 1/4, of the memory that is free: two are in flight, and half is left to others."""
@@ -154,34 +153,56 @@ class _Point:
 
 
 def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
-    """Run all jobs, several waves of them on the card at a time."""
+    """Run all jobs, a wave of them on each lane of the card at a time."""
     use_device(worker.number())
+    with open_lanes() as lanes:
+        _run_on(lanes, jobs, stop)
+
+
+def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None) -> None:
+    idle = deque(lanes)
     # Workers that share a card start together, and each sees all of it free.
     sharing = -(-worker.count() // device_count())
-    queue = deque(_cut_into_waves(jobs, free_bytes() // (MEMORY_SHARE * sharing)))
-    in_flight: deque[tuple[Wave, list[Job]]] = deque()
+    ours_bytes = free_bytes() + sum(lane.held_bytes for lane in lanes)
+    queue = deque(_cut_into_waves(jobs, ours_bytes // (MEMORY_SHARE * sharing)))
+    in_flight: deque[tuple[Lane, Wave, list[Job]]] = deque()
     while queue or in_flight:
         _heed(stop)
-        while queue and len(in_flight) < WAVES_IN_FLIGHT:
+        while queue and idle:
             together = queue.popleft()
+            lane = idle.popleft()
             try:
-                wave = Wave([job.placed for job in together], [job.goal for job in together])
+                wave = Wave(lane, [job.placed for job in together], [job.goal for job in together])
             except OutOfMemory:
+                idle.append(lane)
                 if in_flight:
                     queue.appendleft(together)
                     break
-                queue.extendleft(reversed(_smaller(together)))
+                if not _released(idle):
+                    queue.extendleft(reversed(_smaller(together)))
+                else:
+                    queue.appendleft(together)
                 continue
             wave.launch()
-            in_flight.append((wave, together))
-        wave, together = in_flight.popleft()
+            in_flight.append((lane, wave, together))
+        lane, wave, together = in_flight.popleft()
         finished = _look(wave, together)
         _heed(stop)
         if wave.running:
             wave.launch()
-            in_flight.append((wave, together))
+            in_flight.append((lane, wave, together))
+        else:
+            idle.append(lane)
         for job, replications in finished:
             job.done(replications)
+
+
+def _released(lanes: Iterable[Lane]) -> bool:
+    """Let idle lanes give back what they keep for later; whether any did."""
+    holding = [lane for lane in lanes if lane.held_bytes]
+    for lane in holding:
+        lane.release()
+    return bool(holding)
 
 
 def _look(wave: Wave, jobs: Sequence[Job]) -> list[tuple[Job, list[Replication]]]:
@@ -205,24 +226,25 @@ def _look(wave: Wave, jobs: Sequence[Job]) -> list[tuple[Job, list[Replication]]
     ]
 
 
-def _cut_into_waves(jobs: Sequence[Job], most_bytes: int) -> Iterator[list[Job]]:
-    """Put jobs of one kernel and width together, neighbours of like cost, in no fewer waves than can be in flight."""
+def _cut_into_waves(jobs: Iterable[Job], most_bytes: int) -> Iterator[list[Job]]:
+    """Put jobs of one kernel and width together, neighbours of like cost, in no fewer waves than there are lanes."""
 
     def kind(job: Job) -> tuple[bool, ...]:
         return *job.placed.kernel, job.placed.narrow
 
     for _, group in groupby(sorted(jobs, key=lambda job: (kind(job), -job.cost)), key=kind):
         alike = list(group)
-        total_bytes = sum(job.placed.state_bytes for job in alike)
-        limit_bytes = min(most_bytes, -(-total_bytes // WAVES_IN_FLIGHT))
+        share_bytes = -(-sum(job.placed.state_bytes for job in alike) // LANES)
         wave: list[Job] = []
-        filled_bytes = 0
+        states_bytes = 0
+        tables: dict[tuple[int, int], int] = {}
         for job in alike:
-            if wave and filled_bytes + job.placed.state_bytes > limit_bytes:
+            states_bytes += job.placed.state_bytes
+            tables |= job.placed.tables
+            if wave and (states_bytes > share_bytes or states_bytes + sum(tables.values()) > most_bytes):
                 yield wave
-                wave, filled_bytes = [], 0
+                wave, states_bytes, tables = [], job.placed.state_bytes, dict(job.placed.tables)
             wave.append(job)
-            filled_bytes += job.placed.state_bytes
         yield wave
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,15 +10,16 @@ from fastq.engine.gpu_layout import plan
 from fastq.engine.window import all_done
 from fastq.errors import KernelError
 from fastq.kernels import _layout as layout
-from fastq.kernels.cuda import Launch, compiled_advance, compiled_pack
+from fastq.kernels.cuda import aligned_bytes, compiled_advance, compiled_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from fastq.analysis.replication import Occupied
-    from fastq.engine.gpu_layout import Placed
+    from fastq.engine.gpu_layout import Placed, Plan
+    from fastq.kernels.cuda import Lane, Pools
 
 LAUNCH_S = 1.0
 """What a launch should take: so often progress is told, a stop noticed, and another user of the card served."""
@@ -34,18 +35,77 @@ MAX_COUNT = 1 << 32
 """Bins are counted in 32 bits."""
 
 
+class OnCard(NamedTuple):
+    """What a wave has in the memory of the card.
+
+    Parameters
+    ----------
+    params, places, pools
+        As :class:`fastq.engine.gpu_layout.Plan` lays them out.
+    status
+        Why each replication returned.
+    numbers
+        Of the replications that a launch is about.
+    goals, starts
+        Of every replication, and where the packed bins of each of ``numbers`` begin.
+    packed
+        Bins on their way to the host.
+    """
+
+    params: Any
+    places: Any
+    pools: Pools
+    status: Any
+    numbers: Any
+    goals: Any
+    starts: Any
+    packed: Any
+
+
+def _place(planned: Plan, upload: Callable[[NDArray[Any]], Any], empty: Callable[[Any, Any], Any]) -> OnCard:
+    count = len(planned.params)
+    return OnCard(
+        params=upload(planned.params),
+        places=upload(planned.places),
+        pools=planned.pools(upload, empty),
+        status=upload(np.full(count, layout.PAUSED, np.int64)),
+        numbers=empty(count, np.int64),
+        goals=empty(count, np.int64),
+        starts=empty(count, np.int64),
+        packed=empty(planned.packed_bins, np.uint32),
+    )
+
+
+def bytes_on_card(planned: Plan) -> int:
+    """Memory that a wave so planned takes, bytes."""
+    taken: list[int] = []
+
+    def empty(shape: Any, dtype: Any) -> None:
+        taken.append(aligned_bytes(shape, dtype))
+
+    _place(planned, lambda array: empty(array.shape, array.dtype), empty)
+    return sum(taken)
+
+
 class Wave:
     """Replications on the card.
 
     Parameters
     ----------
+    lane
+        Of no other wave until this one is done.
     placed
         For one kernel and of one width; the wave knows each by its position here.
     goals
         Requests to complete in the window of the replications of each.
+
+    Raises
+    ------
+    OutOfMemory
+        The card has no room for them.
     """
 
-    def __init__(self, placed: Sequence[Placed], goals: Sequence[int]) -> None:
+    def __init__(self, lane: Lane, placed: Sequence[Placed], goals: Sequence[int]) -> None:
         planned = plan(placed)
         ends = np.cumsum([len(one.replications) for one in placed])
         self._threads = [
@@ -56,13 +116,10 @@ class Wave:
         self._unfinished = np.ones(len(planned.params), np.bool_)
         self._kernel = compiled_advance(*placed[0].kernel)
         self._steps = FIRST_STEPS
-        self._launch = Launch()
-        self._params = self._launch.upload(planned.params)
-        self._places = self._launch.upload(planned.places)
-        self._pools = planned.pools(self._launch.upload, self._launch.empty)
-        self._status = self._launch.upload(np.full(len(planned.params), layout.PAUSED))
+        lane.reserve(bytes_on_card(planned))
+        self._lane = lane
+        self._on_card = _place(planned, lane.upload, lane.empty)
         self._registers: NDArray[np.int64] | None = None
-        self._sent: tuple[Any, Any] | None = None
 
     @property
     def running(self) -> bool:
@@ -72,27 +129,28 @@ class Wave:
     def launch(self) -> None:
         """Start to carry all that are not done on; threads are only taken for these."""
         active = self._unfinished.nonzero()[0]
-        numbers, goals = self._launch.upload(active), self._launch.upload(self._goals)
-        # Kept until the next launch: memory that is given back while a kernel runs makes the driver wait for it.
-        self._sent = numbers, goals
-        self._launch.run(
+        card = self._on_card
+        numbers = card.numbers[: len(active)]
+        self._lane.write(numbers, active)
+        self._lane.write(card.goals, self._goals)
+        self._lane.run(
             self._kernel,
             len(active),
             numbers,
-            self._params,
-            self._places,
-            self._pools,
-            goals,
+            card.params,
+            card.places,
+            card.pools,
+            card.goals,
             self._steps,
-            self._status,
+            card.status,
         )
 
     def arrived(self) -> list[int]:
         """Wait for the launch; the positions whose replications are all at their goal now."""
-        status = self._launch.download(self._status)
+        status = self._lane.download(self._on_card.status)
         self._unfinished = status == layout.PAUSED
         self._registers = None
-        took_s = self._launch.kernel_s()
+        took_s = self._lane.kernel_s()
         change = LAUNCH_S / took_s if took_s > 0 else MAX_CHANGE
         self._steps = min(MAX_STEPS, max(1, int(self._steps * min(MAX_CHANGE, max(1 / MAX_CHANGE, change)))))
         return [p for p in self._running if all_done(status[self._threads[p]].tolist())]
@@ -105,39 +163,51 @@ class Wave:
     def registers(self, position: int) -> list[list[int]]:
         """Registers of the replications at ``position``, which have arrived."""
         if self._registers is None:
-            self._registers = self._launch.download(self._pools.x)
+            self._registers = self._lane.download(self._on_card.pools.x)
         rows: list[list[int]] = self._registers[self._threads[position]].tolist()
         return rows
 
     def retire(self, positions: Sequence[int]) -> list[list[list[Occupied]]]:
         """Take out the replications at ``positions``, which have arrived; their histograms, occupied parts."""
         chosen = np.concatenate([self._threads[position] for position in positions])
-        spans = self._launch.download(self._pools.occupied)[chosen].astype(np.int64)
+        spans = self._lane.download(self._on_card.pools.occupied)[chosen].astype(np.int64)
         sizes = spans[:, :, 1] - spans[:, :, 0]
-        ends = np.cumsum(sizes).reshape(sizes.shape)
-        packed = self._launch.empty(int(ends[-1, -1]), np.uint32)
-        starts = ends[:, 0] - sizes[:, 0]
-        self._launch.run(
-            compiled_pack(),
-            len(chosen),
-            self._launch.upload(chosen),
-            self._launch.upload(starts),
-            self._pools,
-            packed,
-        )
-        bins = self._launch.download(packed).astype(np.int64)
-        histograms = [
-            [
-                (int(first), bins[end - size : end])
-                for first, end, size in zip(spans[k, :, 0], ends[k], sizes[k], strict=True)
+        histograms = []
+        for part in self._turns(sizes.sum(axis=1)):
+            bins = self._packed(chosen[part], sizes[part])
+            ends = np.cumsum(sizes[part]).reshape(-1, sizes.shape[1])
+            histograms += [
+                [
+                    (int(first), bins[end - size : end])
+                    for first, end, size in zip(spans[part][k, :, 0], ends[k], sizes[part][k], strict=True)
+                ]
+                for k in range(len(ends))
             ]
-            for k in range(len(chosen))
-        ]
         cut = np.cumsum([0, *(len(self._threads[position]) for position in positions)])
         for position in positions:
             self._refuse_overflow(position)
             del self._running[position]
         return [histograms[cut[k] : cut[k + 1]] for k in range(len(positions))]
+
+    def _turns(self, sizes: NDArray[np.int64]) -> Iterator[slice]:
+        """Cut replications whose bins are so many into turns that fit where they are packed."""
+        first = filled = 0
+        for k, size in enumerate(sizes.tolist()):
+            if filled + size > len(self._on_card.packed):
+                yield slice(first, k)
+                first, filled = k, 0
+            filled += size
+        yield slice(first, len(sizes))
+
+    def _packed(self, chosen: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Occupied bins of the ``chosen``, one histogram behind the other; ``sizes`` says how many each has."""
+        card, lane = self._on_card, self._lane
+        ends = np.cumsum(sizes.sum(axis=1))
+        numbers, starts = card.numbers[: len(chosen)], card.starts[: len(chosen)]
+        lane.write(numbers, chosen)
+        lane.write(starts, ends - sizes.sum(axis=1))
+        lane.run(compiled_pack(), len(chosen), numbers, starts, card.pools, card.packed)
+        return lane.download(card.packed[: int(ends[-1])]).astype(np.int64)
 
     def _refuse_overflow(self, position: int) -> None:
         """Refuse counts that may have passed what a bin holds: nothing is counted more often than this."""

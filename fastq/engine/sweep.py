@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -170,6 +171,7 @@ def sweep(
     run = _Run(location, manifest, mine, kept)
     crew_size = 0, 0
     compile_s = 0.0
+    chosen = "cpu"
     if missing:
         if evaluate is None:
             chosen, compile_s = _compile(spec, backend)
@@ -177,9 +179,12 @@ def sweep(
                 # A GPU is fed by many: rows are made by the host, a process at a time.
                 workers = usable_cpus()
         try:
-            with open_crew(
-                executor, tasks=len(missing), workers=workers, threads=threads, address=address
-            ) as crew:
+            with (
+                _kept_memory(chosen),
+                open_crew(
+                    executor, tasks=len(missing), workers=workers, threads=threads, address=address
+                ) as crew,
+            ):
                 crew_size = crew.workers, crew.threads
                 claim(location, manifest)
                 run.go(spec, missing, crew, backend, evaluate, progress)
@@ -342,6 +347,15 @@ def _compile(spec: Spec, backend: str) -> tuple[str, float]:
     began_s = time.monotonic()
     warm_up(spec, chosen)
     return chosen, time.monotonic() - began_s
+
+
+def _kept_memory(backend: str) -> contextlib.AbstractContextManager[None]:
+    """Let a sweep that simulates in this thread keep its memory on a GPU from one block to the next."""
+    if backend != "cuda":
+        return contextlib.nullcontext()
+    from fastq.engine.gpu_lanes import keep_lanes
+
+    return keep_lanes()
 
 
 def _statuses(location: Location, manifest: Manifest, blocks: list[int]) -> dict[str, int]:
