@@ -6,6 +6,7 @@ numba decides when it is imported whether ``cuda`` is a card or its simulator.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastq.engine import gpu_lanes, gpu_layout, gpu_points, gpu_wave
+from fastq.engine.backend import warm_up
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
@@ -92,27 +94,28 @@ def test_drawn_points_side_by_side_equal_the_cpu(monkeypatch, saturated, admissi
 
 
 def grid(**run):
-    return parse_spec(
-        {
-            "workload": {"prompt_tokens": {"uniform": [5, 20]}, "output_tokens": {"uniform": [1, 20]}},
-            "arrivals": {"load": [0.5]},
-            "replica": {"kv_capacity_tokens": 128, "max_num_batched_tokens": 32},
-            "iteration_time": {"planes": [{"base_ms": 8, "prefill_token_us": 30, "kv_token_ns": 1000}]},
-            "run": {
-                "requests": 10,
-                "warmup_requests": 4,
-                "replications": 2,
-                "measure": ["boundary", "rates"],
-                "infeasible": "skip",
-                **run,
-            },
-            "grid": {
-                "replica.kv_capacity_tokens": [16, 64, 128],  # the first holds no longest request
-                "scheduler.admission": ["prompt", "lookahead"],
-            },
+    return parse_spec(grid_document(**run), source="test")
+
+
+def grid_document(**run):
+    return {
+        "workload": {"prompt_tokens": {"uniform": [5, 20]}, "output_tokens": {"uniform": [1, 20]}},
+        "arrivals": {"load": [0.5]},
+        "replica": {"kv_capacity_tokens": 128, "max_num_batched_tokens": 32},
+        "iteration_time": {"planes": [{"base_ms": 8, "prefill_token_us": 30, "kv_token_ns": 1000}]},
+        "run": {
+            "requests": 10,
+            "warmup_requests": 4,
+            "replications": 2,
+            "measure": ["boundary", "rates"],
+            "infeasible": "skip",
+            **run,
         },
-        source="test",
-    )
+        "grid": {
+            "replica.kv_capacity_tokens": [16, 64, 128],  # the first holds no longest request
+            "scheduler.admission": ["prompt", "lookahead"],
+        },
+    }
 
 
 def test_a_data_set_has_the_bytes_of_the_cpu(tmp_path: Path):
@@ -238,6 +241,33 @@ def test_a_clock_that_would_overflow_is_refused():
     )
     with pytest.raises(SpecError, match="simulated time"):
         evaluate_points(spec, [0])
+
+
+def test_every_variant_of_a_grid_is_compiled_before_workers_start(monkeypatch):
+    """Blocks of 100,000 tokens need 32 bits; a grid that has them alone compiles nothing else."""
+    document = grid_document()
+    document["replica"]["kv_capacity_tokens"] = 200_000
+    document["grid"] = {
+        "replica.max_num_batched_tokens": [32, 64, 128],
+        "replica.block_size": [16, 100_000],
+        "scheduler.admission": ["prompt", "lookahead"],
+    }
+    compiled = []
+    run_alone = gpu_points.run_alone
+
+    def noting(encoded, replications, rate_rps, *, requests):
+        compiled.append((rate_rps is None, encoded.lookahead, Placed(encoded, [0], rate_rps).narrow))
+        return run_alone(encoded, replications, rate_rps, requests=requests)
+
+    monkeypatch.setattr(gpu_points, "run_alone", noting)
+    warm_up(parse_spec(document, source="test"), "cuda")
+    flags = [True, False]
+    assert sorted(compiled) == sorted(itertools.product(flags, flags, flags))
+    compiled.clear()
+    document["run"]["measure"] = ["boundary"]
+    document["grid"] = {"replica.block_size": [100_000]}
+    warm_up(parse_spec(document, source="test"), "cuda")
+    assert compiled == [(True, False, False)]
 
 
 def test_what_16_bits_hold_is_kept_in_16_bits():

@@ -6,13 +6,16 @@ import itertools
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
+from fastq.engine.spread import spread
 from fastq.errors import BackendUnavailable
+from fastq.model.feasibility import infeasible_reason
 from fastq.model.iteration_time import IterationTime, Plane
 from fastq.model.lengths import LengthLaw
 from fastq.model.point import Arrivals, Point
@@ -21,7 +24,14 @@ from fastq.model.run import Run
 from fastq.model.scheduler import Admission, Scheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastq.engine.encode import Encoded
     from fastq.model.spec import Spec
+
+MAX_CORNERS = 256
+LOOKED_AT = 64
+"""Points of a grid that are looked at for what has to be compiled: its corners, up to so many, and others."""
 
 INSTALL_CUDA = "pip install 'fastq-sim[cuda]' (CUDA 13), or 'fastq-sim[cuda12]' for a driver of CUDA 12"
 
@@ -64,20 +74,53 @@ def gpu_names() -> list[str]:
 def warm_up(spec: Spec, backend: str = "cpu") -> None:
     """Compile, or load from the cache, the kernels that a run of ``spec`` needs, before threads or workers start.
 
-    What is compiled depends on the admission policy and on what is measured, not on any size: a token point does.
+    What is compiled depends on the admission policy and on what is measured; on a GPU also on whether lengths and
+    slots fit in 16 bits. Beyond that no size matters: a token point does.
     """
+    rates: list[float | None] = [None, 1.0] if "rates" in spec.run.measure else [None]
     for scheduler in _schedulers(spec):
-        point = replace(_token_point(), scheduler=scheduler)
-        encoded = encode(point, Run(warmup_requests=1), mean_running=1)
         if {"slo", "metastability"} & set(spec.run.measure):
-            Ensemble(encoded, [0], 1.0).run_to(1)
-        for rate_rps in (None, 1.0) if "rates" in spec.run.measure else (None,):
-            if backend == "cuda":
-                from fastq.engine.gpu_points import run_alone
+            Ensemble(_token(scheduler), [0], 1.0).run_to(1)
+        if backend == "cpu":
+            for rate_rps in rates:
+                Ensemble(_token(scheduler), [0], rate_rps).run_to(1)
+    if backend == "cuda":
+        from fastq.engine.gpu_points import run_alone
 
-                run_alone(encoded, [0], rate_rps, requests=1)
-            else:
-                Ensemble(encoded, [0], rate_rps).run_to(1)
+        for scheduler, narrow in _gpu_variants(spec):
+            for rate_rps in rates:
+                run_alone(_token(scheduler, narrow=narrow), [0], rate_rps, requests=1)
+
+
+def _token(scheduler: Scheduler, *, narrow: bool = True) -> Encoded:
+    point = replace(_token_point(16 if narrow else 1 << 17), scheduler=scheduler)
+    return encode(point, Run(warmup_requests=1), mean_running=1)
+
+
+def _gpu_variants(spec: Spec) -> list[tuple[Scheduler, bool]]:
+    """A scheduler for each kernel, and whether its arrays are narrow, as far as a look at the grid finds them.
+
+    The look is at its corners, where the largest sizes stand, and at some points in between: a variant that is
+    only elsewhere is compiled when it is first needed.
+    """
+    from fastq.engine.gpu_layout import Placed
+
+    found: dict[tuple[bool, bool], Scheduler] = {}
+    corners = (
+        sum(position * stride for position, stride in zip(positions, _strides(spec.shape), strict=True))
+        for positions in itertools.product(*({0, length - 1} for length in spec.shape))
+    )
+    for index in {*itertools.islice(corners, MAX_CORNERS), *spread(len(spec), LOOKED_AT)}:
+        point = spec.point(index)
+        if infeasible_reason(point) is None:
+            placed = Placed(encode(point, spec.run, mean_running=1), [0], None)
+            found.setdefault((placed.encoded.lookahead, placed.narrow), point.scheduler)
+    return [(scheduler, narrow) for (_, narrow), scheduler in found.items()]
+
+
+def _strides(shape: Sequence[int]) -> list[int]:
+    """By how much a step along each dimension of the grid changes the index of a point."""
+    return [prod(shape[k + 1 :]) for k in range(len(shape))]
 
 
 def _schedulers(spec: Spec) -> list[Scheduler]:
@@ -88,16 +131,15 @@ def _schedulers(spec: Spec) -> list[Scheduler]:
         if not axis.key.startswith("scheduler."):
             dimensions[first_axis + k] = range(1)
     kinds = {}
+    strides = _strides(spec.shape)
     for positions in itertools.product(*dimensions):
-        index = 0
-        for position, length in zip(positions, spec.shape, strict=True):
-            index = index * length + position
+        index = sum(position * stride for position, stride in zip(positions, strides, strict=True))
         scheduler = spec.point(index).scheduler
         kinds[scheduler.admission is Admission.LOOKAHEAD] = scheduler
     return list(kinds.values())
 
 
-def _token_point() -> Point:
+def _token_point(block_size: int) -> Point:
     one = np.ones(1, np.int32)
     return Point(
         index=0,
@@ -105,7 +147,9 @@ def _token_point() -> Point:
         axes={},
         law=LengthLaw(prompt_tokens=one, output_tokens=one, joint=True, name="one", digest=""),
         arrivals=Arrivals(),
-        replica=Replica(kv_capacity_tokens=16, max_num_seqs=1, prefill_chunk_tokens=1),
+        replica=Replica(
+            kv_capacity_tokens=block_size, block_size=block_size, max_num_seqs=1, prefill_chunk_tokens=1
+        ),
         iteration_time=IterationTime((Plane(base_ps=1000),)),
         scheduler=Scheduler(),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastq.engine.backend import choose_backend
 from fastq.engine.blocks import BLOCK_POINTS, Shard, parse_shard
 from fastq.engine.executors import refuse_counts, share_cpus
+from fastq.engine.spread import spread
 from fastq.engine.sweep import refuse_infeasible
 from fastq.store.manifest import Manifest, manifest_of
 from fastq.store.schema import table_columns
@@ -115,7 +115,7 @@ def _time_on_gpu(spec: Spec) -> tuple[float, int]:
     from fastq.engine.gpu_points import evaluate_points
 
     warm_up(spec, "cuda")
-    indices = _spread(len(spec), BLOCK_POINTS)
+    indices = spread(len(spec), BLOCK_POINTS)
     began_s = time.perf_counter()
     evaluate_points(spec, indices)
     return (time.perf_counter() - began_s) / len(indices), len(indices)
@@ -126,7 +126,7 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
 
     They are taken in shuffled order, so that a budget that runs out early leaves no corner out.
     """
-    indices = _spread(points, SAMPLE_POINTS)
+    indices = spread(points, SAMPLE_POINTS)
     random.Random(0).shuffle(indices)
     began_s = time.perf_counter()
     timed = 0
@@ -136,17 +136,6 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
         if time.perf_counter() - began_s > SAMPLE_BUDGET_S:
             break
     return (time.perf_counter() - began_s) / timed, timed
-
-
-def _spread(points: int, most: int) -> list[int]:
-    """Return at most so many indices, one from each of as many stretches of the grid.
-
-    Drawn within its stretch: even steps would fall in step with the axes, and see one value of the fast ones.
-    """
-    count = min(points, most)
-    ends = [points * k // count for k in range(count + 1)]
-    draw = random.Random(0)
-    return [draw.randrange(first, end) for first, end in pairwise(ends)]
 
 
 def _point_bytes(spec: Spec, manifest: Manifest) -> float:
