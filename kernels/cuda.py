@@ -383,13 +383,15 @@ def why_unusable() -> str | None:
 
 
 def use_device(number: int) -> None:
-    """Run what follows in this thread on a card, worker ``number`` on the next one each."""
-    cuda.select_device(number % len(cuda.gpus))
+    """Run what follows in this thread on a card."""
+    cuda.select_device(number)
 
 
-def device_count() -> int:
-    """Cards that this process can use."""
-    return len(cuda.gpus)
+def device_ids() -> list[str]:
+    """What tells the cards that this process can use from others, whatever their order."""
+    if config.ENABLE_CUDASIM:
+        return ["simulator"]
+    return [str(gpu.uuid) for gpu in cuda.gpus]
 
 
 def device_names() -> list[str]:

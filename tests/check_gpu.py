@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +271,21 @@ def test_every_variant_of_a_grid_is_compiled_before_workers_start(monkeypatch):
     document["grid"] = {"replica.block_size": [100_000]}
     warm_up(parse_spec(document, source="test"), "cuda")
     assert compiled == [(True, False, False)]
+
+
+def test_threads_of_an_executor_are_spread_over_the_cards(monkeypatch, tmp_path):
+    used, all_at_once = [], threading.Barrier(4)
+
+    def use(number):
+        used.append(number)
+        all_at_once.wait(60)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(gpu_points, "device_ids", lambda: ["one", "other"])
+    monkeypatch.setattr(gpu_points, "use_device", use)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run_jobs, [[]] * 4))
+    assert sorted(used) == [0, 0, 1, 1]
 
 
 def test_what_16_bits_hold_is_kept_in_16_bits():

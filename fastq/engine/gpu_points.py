@@ -11,6 +11,7 @@ import numpy as np
 
 from fastq.engine import worker
 from fastq.engine.blocks import BlockStopped
+from fastq.engine.cards import choose_card
 from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.gpu_lanes import LANES, open_lanes
 from fastq.engine.gpu_layout import Placed
@@ -19,7 +20,7 @@ from fastq.engine.point_result import PointResult, prepare, relative_cost
 from fastq.engine.searches import search_rates
 from fastq.engine.window import read_window
 from fastq.errors import BackendUnavailable
-from fastq.kernels.cuda import OutOfMemory, device_count, free_bytes, use_device
+from fastq.kernels.cuda import OutOfMemory, device_ids, free_bytes, use_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -154,7 +155,7 @@ class _Point:
 
 def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
     """Run all jobs, a wave of them on each lane of the card at a time."""
-    use_device(worker.number())
+    use_device(choose_card(device_ids()))
     with open_lanes() as lanes:
         _run_on(lanes, jobs, stop)
 
@@ -162,7 +163,7 @@ def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
 def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None) -> None:
     idle = deque(lanes)
     # Workers that share a card start together, and each sees all of it free.
-    sharing = -(-worker.count() // device_count())
+    sharing = -(-worker.count() // len(device_ids()))
     ours_bytes = free_bytes() + sum(lane.held_bytes for lane in lanes)
     queue = deque(_cut_into_waves(jobs, ours_bytes // (MEMORY_SHARE * sharing)))
     in_flight: deque[tuple[Lane, Wave, list[Job]]] = deque()
