@@ -342,6 +342,24 @@ class Lane:
         """Time that the last kernel took, which must be over, seconds; not above 0 where nobody measures."""
         return float(self._began.elapsed_time(self._ended)) / 1000
 
+    def kernel_span_s(self, clock: Clock) -> tuple[float, float]:
+        """When the last kernel, which must be over, began and ended, seconds on ``clock``."""
+        return clock.at_s(self._began), clock.at_s(self._ended)
+
+
+class Clock:
+    """The card's own clock, from when this was made."""
+
+    def __init__(self) -> None:
+        stream = cuda.stream()
+        self._zero = cuda.event()
+        self._zero.record(stream)
+        stream.synchronize()
+
+    def at_s(self, event: Any) -> float:
+        """When ``event`` happened, seconds; below 0 where nobody measures."""
+        return float(self._zero.elapsed_time(event)) / 1000
+
 
 def aligned_bytes(shape: int | tuple[int, ...], dtype: Any) -> int:
     """What an array takes of a lane's memory, bytes: the next begins on a boundary that suits every type."""

@@ -20,6 +20,8 @@ from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import fastq.cli.sweep
+from fastq.cli.main import main
 from fastq.engine import gpu_lanes, gpu_layout, gpu_points, gpu_wave
 from fastq.engine.backend import warm_up
 from fastq.engine.blocks import BlockStopped
@@ -27,6 +29,7 @@ from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.estimate import estimate
 from fastq.engine.evaluate import evaluate_block
+from fastq.engine.gpu_busy import Busy
 from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
 from fastq.engine.sweep import sweep
@@ -225,10 +228,61 @@ def test_progress_counts_every_point():
     assert sum(requests for _, requests in told) == sum(r.simulated_requests for r in results.values()) > 0
 
 
-def test_an_estimate_times_many_points_at_once():
-    found = estimate(grid(), backend="cuda")
-    assert (found.sampled_points, found.workers) == (6, 1)
+def test_an_estimate_times_many_points_at_once(capsys, monkeypatch):
+    found = estimate(grid(), backend="cuda", workers=1)
+    assert (found.sampled_points, found.workers, found.gpus) == (6, 1, 1)
     assert found.seconds > 0
+    monkeypatch.setattr(fastq.cli.sweep, "load", lambda _: grid())
+    assert main(["sweep", "grid.toml", "--backend", "cuda", "--workers", "1", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert "from 6 points run just now" in printed
+    assert "1 process that feeds 1 GPU" in printed
+
+
+@pytest.mark.parametrize(
+    ("took_s", "sizes"), [(0.1, [64, 512, 4096]), (1.0, [64, 512]), (2.0, [64]), (100.0, [64])]
+)
+def test_an_estimate_times_more_points_while_its_budget_lasts(monkeypatch, took_s, sizes):
+    """The card is taken to be full with 64 points, so that eight times as many take eight times as long."""
+    now_s, timed = [0.0], []
+
+    def evaluate(spec, indices, *, busy):
+        timed.append(len(indices))
+        now_s[0] += took_s * len(indices) / 64
+        busy.seconds += took_s * len(indices) / 80
+
+    monkeypatch.setattr(gpu_points, "evaluate_points", evaluate)
+    monkeypatch.setattr("fastq.engine.estimate.time.perf_counter", lambda: now_s[0])
+    monkeypatch.setattr("fastq.engine.estimate.gpu_count", lambda: 3)
+    document = grid_document()
+    document["grid"] = {"replica.kv_capacity_tokens": {"linear": [64, 20_063, 20_000]}}
+    spec = parse_spec(document, source="test")
+    alone = estimate(spec, backend="cuda", workers=1)
+    assert timed == sizes
+    assert alone.sampled_points == sizes[-1]
+    assert alone.seconds == pytest.approx(20_000 * took_s / 64)
+    # Two processes share the work of the host; five can get no more out of three cards than these give.
+    two, five = (estimate(spec, backend="cuda", workers=count) for count in (2, 5))
+    assert two.seconds == pytest.approx(20_000 * took_s / 128)
+    assert five.seconds == pytest.approx(20_000 * took_s / 80 / 3)
+    assert (five.workers, five.gpus) == (5, 3)
+
+
+def test_kernels_side_by_side_keep_a_card_busy_once(monkeypatch):
+    class Ended:
+        def __init__(self, *span_s):
+            self.span_s = span_s
+
+        def kernel_span_s(self, clock):
+            return self.span_s
+
+    busy = Busy()
+    for span_s in ((1.0, 2.0), (1.5, 3.0), (1.6, 2.5), (5.0, 5.5)):
+        busy.add(Ended(*span_s))
+    assert busy.seconds == 2.5
+    busy = Busy()
+    evaluate_points(grid(), [2], busy=busy)
+    assert busy.seconds >= 0
 
 
 def test_a_clock_that_would_overflow_is_refused():

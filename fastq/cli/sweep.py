@@ -154,10 +154,17 @@ def _estimate_report(found: SweepEstimate) -> str:
     rows = [
         ("points", f"{found.points:,} in {found.blocks:,} blocks"),
         ("time", f"about {duration_text(found.seconds)}, from {found.sampled_points} points run just now"),
-        ("on", f"{found.workers} processes of {found.threads} threads"),
+        ("on", _machine(found)),
         ("files", f"about {size(found.size_bytes)}"),
     ]
     return render(rows, left=(0, 1)) + "Nothing was written.\n"
+
+
+def _machine(found: SweepEstimate) -> str:
+    if not found.gpus:
+        return f"{found.workers} processes of {found.threads} threads"
+    processes = f"{found.workers} process{'es' if found.workers > 1 else ''}"
+    return f"{processes} that feed{'' if found.workers > 1 else 's'} {found.gpus} GPU{'s' if found.gpus > 1 else ''}"
 
 
 def _as_json(summary: SweepSummary, figures: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastq.engine.cpus import usable_cpus
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.spread import spread
@@ -69,6 +70,23 @@ def gpu_names() -> list[str]:
     from fastq.kernels.cuda import device_names
 
     return device_names()
+
+
+def default_workers(backend: str) -> int | None:
+    """Worker processes that a sweep takes by itself; ``None``: as few as keep all CPUs busy.
+
+    A GPU is fed by many: rows are made by the host, a process at a time.
+    """
+    if backend == "cpu":
+        return None
+    return max(usable_cpus(), gpu_count())
+
+
+def gpu_count() -> int:
+    """GPUs that the cuda backend would use; only where it can run."""
+    from fastq.kernels.cuda import device_ids
+
+    return len(device_ids())
 
 
 def warm_up(spec: Spec, backend: str = "cpu") -> None:

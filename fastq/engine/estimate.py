@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastq.engine.backend import choose_backend
+from fastq.engine.backend import choose_backend, default_workers, gpu_count
 from fastq.engine.blocks import BLOCK_POINTS, Shard, parse_shard
 from fastq.engine.executors import refuse_counts, share_cpus
 from fastq.engine.spread import spread
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SAMPLE_POINTS = 16
 SAMPLE_BUDGET_S = 10.0
+GPU_SAMPLES = (64, 512, BLOCK_POINTS)
+"""Points that are timed on a GPU together, more while the budget lasts: few leave most of it idle."""
+
 SIZED_POINTS = 128
 MAX_SAMPLED_INT = 1_000_000
 
@@ -43,6 +47,8 @@ class SweepEstimate:
         Points that were simulated for the estimate, spread over the grid.
     workers, threads
         Processes, and threads in each, that it is an estimate for.
+    gpus
+        GPUs that these share; 0: the CPUs simulate.
     """
 
     points: int
@@ -52,6 +58,7 @@ class SweepEstimate:
     sampled_points: int
     workers: int
     threads: int
+    gpus: int = 0
 
 
 def estimate(
@@ -83,21 +90,27 @@ def estimate(
     manifest = manifest_of(spec, block_points)
     mine = part.select(range(manifest.blocks))
     points = sum(len(manifest.block_range(block)) for block in mine)
-    processes, each = share_cpus(workers, threads, len(mine))
+    gpus = 0
     if sample is None and choose_backend(backend) == "cuda":
-        # The GPU is one, however many feed it: blocks are taken to run one after another.
-        processes = each = 1
-        point_s, sampled = _time_on_gpu(spec)
+        gpus = gpu_count()
+        processes, each = share_cpus(workers or default_workers("cuda"), threads, len(mine))
+        timed = _time_on_gpu(spec)
+        # Processes share the work of the host, but not more than the cards can do together.
+        point_s = max(timed.wall_s / processes, timed.busy_s / min(gpus, processes))
+        sampled = timed.points
     else:
+        processes, each = share_cpus(workers, threads, len(mine))
         point_s, sampled = _time_points(len(spec), sample or _sample(spec, backend))
+        point_s /= processes * each
     return SweepEstimate(
         points=points,
         blocks=len(mine),
-        seconds=points * point_s / (processes * each),
+        seconds=points * point_s,
         size_bytes=round(points * _point_bytes(spec, manifest)),
         sampled_points=sampled,
         workers=processes,
         threads=each,
+        gpus=gpus,
     )
 
 
@@ -109,16 +122,34 @@ def _sample(spec: Spec, backend: str) -> Callable[[int], object]:
     return lambda index: evaluate_point(spec, index, backend=backend)
 
 
-def _time_on_gpu(spec: Spec) -> tuple[float, int]:
-    """Return the mean time of a point, seconds, and how many were timed: as many at once as a block has."""
+class _OnGpu(NamedTuple):
+    """What a point takes on a GPU, by one process: seconds of that, and of them the seconds that the card is busy."""
+
+    wall_s: float
+    busy_s: float
+    points: int
+
+
+def _time_on_gpu(spec: Spec) -> _OnGpu:
+    """Time points side by side: more and more of them as long as the next lot must end within the budget."""
     from fastq.engine.backend import warm_up
-    from fastq.engine.gpu_points import evaluate_points
+    from fastq.engine.gpu_busy import Busy
+    from fastq.engine.gpu_lanes import keep_lanes
+    from fastq.engine.gpu_points import evaluate_points, use_card
 
     warm_up(spec, "cuda")
-    indices = spread(len(spec), BLOCK_POINTS)
-    began_s = time.perf_counter()
-    evaluate_points(spec, indices)
-    return (time.perf_counter() - began_s) / len(indices), len(indices)
+    left_s = SAMPLE_BUDGET_S
+    with keep_lanes():
+        use_card()
+        for most, further in pairwise((*GPU_SAMPLES, GPU_SAMPLES[-1])):
+            indices, busy = spread(len(spec), most), Busy()
+            began_s = time.perf_counter()
+            evaluate_points(spec, indices, busy=busy)
+            took_s = time.perf_counter() - began_s
+            left_s -= took_s
+            if len(indices) < most or most == further or took_s * further / most > left_s:
+                break
+    return _OnGpu(took_s / len(indices), busy.seconds / len(indices), len(indices))
 
 
 def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, int]:

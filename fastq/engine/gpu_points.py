@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastq.engine.blocks import StopFlag
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
+    from fastq.engine.gpu_busy import Busy
     from fastq.engine.point_result import PreparedPoint
     from fastq.kernels.cuda import Lane
     from fastq.model.spec import Spec
@@ -70,8 +71,20 @@ def evaluate_points(
     *,
     stop: StopFlag | None = None,
     progress: Callable[[int, int], None] | None = None,
+    busy: Busy | None = None,
 ) -> dict[int, PointResult]:
     """Compute the rows of some points on the GPU of this worker.
+
+    Parameters
+    ----------
+    spec, indices
+        The grid, and the numbers of its points.
+    stop
+        When set, :class:`fastq.engine.blocks.BlockStopped` is raised after the launches that are under way.
+    progress
+        Told of (points, requests) since it was last called.
+    busy
+        Told of every launch.
 
     Raises
     ------
@@ -97,7 +110,7 @@ def evaluate_points(
             finish(index, prepared)
         else:
             jobs += _Point(prepared, finish, stop).jobs()
-    run_jobs(jobs, stop)
+    run_jobs(jobs, stop, busy)
     return results
 
 
@@ -153,14 +166,19 @@ class _Point:
             self.finish(self.prepared.point.index, self.prepared.result(self.saturated, at_rates, searched))
 
 
-def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None) -> None:
-    """Run all jobs, a wave of them on each lane of the card at a time."""
+def use_card() -> None:
+    """Run what follows in this thread on its card."""
     use_device(choose_card(device_ids()))
+
+
+def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None, busy: Busy | None = None) -> None:
+    """Run all jobs, a wave of them on each lane of the card at a time."""
+    use_card()
     with open_lanes() as lanes:
-        _run_on(lanes, jobs, stop)
+        _run_on(lanes, jobs, stop, busy)
 
 
-def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None) -> None:
+def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None, busy: Busy | None) -> None:
     idle = deque(lanes)
     # Workers that share a card start together, and each sees all of it free.
     sharing = -(-worker.count() // len(device_ids()))
@@ -187,7 +205,10 @@ def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None) -
             wave.launch()
             in_flight.append((lane, wave, together))
         lane, wave, together = in_flight.popleft()
-        finished = _look(wave, together)
+        arrived = wave.arrived()
+        if busy is not None:
+            busy.add(lane)
+        finished = _look(wave, together, arrived)
         _heed(stop)
         if wave.running:
             wave.launch()
@@ -206,10 +227,10 @@ def _released(lanes: Iterable[Lane]) -> bool:
     return bool(holding)
 
 
-def _look(wave: Wave, jobs: Sequence[Job]) -> list[tuple[Job, list[Replication]]]:
-    """Wait for a launch; carry on what has to run further, and take out what has not."""
+def _look(wave: Wave, jobs: Sequence[Job], arrived: list[int]) -> list[tuple[Job, list[Replication]]]:
+    """Carry on what has ``arrived`` and has to run further, and take out what has not."""
     leaving = []
-    for position in wave.arrived():
+    for position in arrived:
         goal = jobs[position].further([read_window(x, _NO_BINS) for x in wave.registers(position)])
         if goal is None:
             leaving.append(position)

@@ -22,7 +22,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fastq.engine.blocks import BLOCK_POINTS, BlockStopped, Evaluate, Shard, parse_shard
-from fastq.engine.cpus import usable_cpus
 from fastq.engine.executors import Crew, open_crew, refuse_counts
 from fastq.engine.interruption import SweepInterrupted, stop_on_signals
 from fastq.engine.progress import Tracker
@@ -175,9 +174,10 @@ def sweep(
     if missing:
         if evaluate is None:
             chosen, compile_s = _compile(spec, backend)
-            if chosen == "cuda" and workers is None and executor in (None, "local"):
-                # A GPU is fed by many: rows are made by the host, a process at a time.
-                workers = usable_cpus()
+            if workers is None and executor in (None, "local"):
+                from fastq.engine.backend import default_workers
+
+                workers = default_workers(chosen)
         try:
             with (
                 _kept_memory(chosen),
