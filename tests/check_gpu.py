@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastq.cli.sweep
+from fastq.analysis import rate_search
+from fastq.analysis.rate_search import Searches, settle
 from fastq.cli.main import main
 from fastq.engine import gpu_lanes, gpu_layout, gpu_points, gpu_wave
 from fastq.engine.backend import warm_up
@@ -28,10 +30,11 @@ from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.estimate import estimate
-from fastq.engine.evaluate import evaluate_block
+from fastq.engine.evaluate import evaluate_block, evaluate_point
 from fastq.engine.gpu_busy import Busy
 from fastq.engine.gpu_layout import Placed
 from fastq.engine.gpu_points import Job, evaluate_points, run_jobs
+from fastq.engine.gpu_searches import search_jobs
 from fastq.engine.sweep import sweep
 from fastq.errors import BackendUnavailable, KernelError, SpecError
 from fastq.kernels import cuda as kernels_cuda
@@ -141,6 +144,57 @@ def test_a_data_set_has_the_bytes_of_the_cpu(tmp_path: Path):
     assert written["cpu"] == written["cuda"]
     statuses = set(evaluate_block(spec, 0, backend="cpu").points["status"])
     assert {"skipped", "capped"} <= statuses <= {"skipped", "capped", "ok", "short", "nonergodic"}
+
+
+def test_searches_find_what_they_find_on_the_cpu(monkeypatch):
+    """Objectives that fail between, from the lowest rate on, and never, beside rates and cold starts."""
+    monkeypatch.setattr(rate_search, "BISECTIONS", 4)
+    document = grid_document(
+        measure=["slo", "rates", "metastability"], requests=60, warmup_requests=20, replications=3
+    )
+    document["slo"] = {"ttft": {"p90": "80 ms"}, "e2e": {"p50": "250 ms"}}
+    document["grid"] = {
+        "workload.output_scale": [0.1, 1.0, 20.0],
+        "replica.kv_capacity_tokens": [64, 500],
+    }
+    spec = parse_spec(document, source="test")
+    cpu = {index: evaluate_point(spec, index, backend="cpu") for index in range(6)}
+    assert evaluate_points(spec, range(6)) == cpu
+    limits = [cpu[index].point["slo_limit"] for index in range(6)]
+    assert set(limits) == {"ttft_p90", "e2e_p50", "stability", None}
+    assert [cpu[index].point["slo_rate_rps"] is None for index in range(6)].count(True) == 2
+
+
+def test_searches_side_by_side_look_at_the_rates_that_one_after_another_do():
+    """The searches of one point end after different numbers of runs, and name each replication's own."""
+    fails_at = [0.5, 3.0, 3.7, 9.0]
+
+    def searches(replications, looked_at):
+        def failing(number, rate_rps, replication):
+            looked_at[number].append(rate_rps)
+            assert replication == (number, rate_rps)
+            return "late" if rate_rps >= fails_at[number] else None
+
+        return Searches(replications, 1.0, 5.0, failing, tuple)
+
+    alone, together = [[] for _ in fails_at], [[] for _ in fails_at]
+    expected = settle(searches(4, alone), lambda number, rate_rps: (number, rate_rps))
+    assert [(rate is None, why) for rate, why in expected] == [
+        (True, "late"),
+        (False, "late"),
+        (False, "late"),
+        (False, None),
+    ]
+    told = []
+    jobs = search_jobs(searches(4, together), lambda *job: job, told.append)
+    while jobs:
+        number, rate_rps, ran = jobs.pop()
+        jobs[:0] = ran([(number, rate_rps)])
+    assert told == [expected]
+    assert together == alone
+    assert [len(rates) for rates in alone] == [1, 2 + rate_search.BISECTIONS, 2 + rate_search.BISECTIONS, 2]
+    assert search_jobs(searches(0, together), lambda *job: job, told.append) == []
+    assert told[1] == ()
 
 
 def test_what_is_done_takes_no_threads(monkeypatch):

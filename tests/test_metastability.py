@@ -8,6 +8,7 @@ import pytest
 
 from fastq.analysis.intervals import Interval
 from fastq.analysis.metastability import ColdRate, cold_rate
+from fastq.analysis.rate_search import settle
 from fastq.analysis.replication import PS_PER_S
 from fastq.analysis.verdict import Verdict, verdict_at
 from fastq.engine.evaluate import evaluate_block, evaluate_point
@@ -29,7 +30,8 @@ def search(tips_at, replications=4, theory_rate_rps=9.0):
             backlog_growth=growth, elapsed_ps=1000 * PS_PER_S, warmup_elapsed_ps=50 * PS_PER_S
         )
 
-    return cold_rate(run_at, replications=replications, saturated=SATURATED, theory_rate_rps=theory_rate_rps)
+    searches = cold_rate(replications=replications, saturated=SATURATED, theory_rate_rps=theory_rate_rps)
+    return settle(searches, run_at)
 
 
 def test_the_search_finds_where_each_replication_tips():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastq.analysis.intervals import Interval
+from fastq.analysis.rate_search import settle
 from fastq.analysis.replication import Distribution, Replication
 from fastq.analysis.service_level import LEAST_SHARE, STABILITY, service_level
 from fastq.engine.bins import bin_edges
@@ -109,13 +110,13 @@ def occupied(bins):
 
 
 def search(limit_ns: int, latency_ns_at, replications: int = 4):
-    return service_level(
+    searches = service_level(
         [Objective("ttft", "p99", limit_ns * 1000)],
-        lambda number, rate_rps: with_latency(latency_ns_at(number, rate_rps)),
         replications=replications,
         stable_rate=Interval(10.0, 9.9, 10.1),
         edges=bin_edges(),
     )
+    return settle(searches, lambda number, rate_rps: with_latency(latency_ns_at(number, rate_rps)))
 
 
 def test_the_search_finds_where_each_replication_begins_to_fail():

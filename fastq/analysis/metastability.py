@@ -15,13 +15,13 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from fastq.analysis.intervals import mean_interval
-from fastq.analysis.rate_search import search_each
+from fastq.analysis.rate_search import Searches
 from fastq.analysis.replication import PS_PER_S
 from fastq.analysis.verdict import HELD_SHARE, LEAST_GAP, VERDICT_CONFIDENCE
 
 if TYPE_CHECKING:
     from fastq.analysis.intervals import Interval
-    from fastq.analysis.rate_search import Each, RunAt
+    from fastq.analysis.rate_search import Found
     from fastq.analysis.replication import Replication
 
 
@@ -46,34 +46,23 @@ class ColdRate:
     tip_s: float | None = None
 
 
-def cold_rate(
-    run_at: RunAt,
-    *,
-    replications: int,
-    saturated: Interval,
-    theory_rate_rps: float,
-    each: Each = map,
-) -> ColdRate:
-    """Search the largest rate that is sustained from an empty start.
+def cold_rate(*, replications: int, saturated: Interval, theory_rate_rps: float) -> Searches[ColdRate]:
+    """Search the largest rate, of accepted requests, that is sustained from an empty start.
 
     Parameters
     ----------
-    run_at
-        Runs a replication, by number, from empty at a rate, requests/s.
     replications
         At least two.
     saturated
         Throughput under a backlog, requests/s.
     theory_rate_rps
         No policy serves more.
-    each
-        As for :func:`fastq.analysis.rate_search.search_each`.
     """
     least_rps = (1 + LEAST_GAP) * saturated.high
+    alike = ColdRate(saturated, saturated, apart=False)
     tipped: dict[int, tuple[float, float]] = {}
 
-    def failing(number: int, rate_rps: float) -> str | None:
-        replication = run_at(number, rate_rps)
+    def failing(number: int, rate_rps: float, replication: Replication) -> str | None:
         growth_rps = replication.backlog_growth * PS_PER_S / replication.elapsed_ps
         if growth_rps <= HELD_SHARE * (rate_rps - saturated.high):
             return None
@@ -81,15 +70,17 @@ def cold_rate(
         tipped[number] = min(tip, tipped.get(number, tip))
         return "overload"
 
+    def conclude(found: list[Found]) -> ColdRate:
+        rates = [saturated.estimate if rate is None else rate for rate, _ in found]
+        decisive = mean_interval(rates, confidence=VERDICT_CONFIDENCE)
+        if decisive.low <= least_rps:
+            return alike
+        tips_s = [time_s for _, time_s in tipped.values()]
+        return ColdRate(mean_interval(rates), decisive, apart=True, tip_s=median(tips_s) if tips_s else None)
+
     if least_rps >= theory_rate_rps:
-        return ColdRate(saturated, saturated, apart=False)
-    found = search_each(failing, least_rps, theory_rate_rps, replications=replications, each=each)
-    rates = [saturated.estimate if rate is None else rate for rate, _ in found]
-    decisive = mean_interval(rates, confidence=VERDICT_CONFIDENCE)
-    if decisive.low <= least_rps:
-        return ColdRate(saturated, saturated, apart=False)
-    tips_s = [time_s for _, time_s in tipped.values()]
-    return ColdRate(mean_interval(rates), decisive, apart=True, tip_s=median(tips_s) if tips_s else None)
+        return Searches(0, least_rps, theory_rate_rps, failing, lambda _: alike)
+    return Searches(replications, least_rps, theory_rate_rps, failing, conclude)
 
 
 def _tip_s(replication: Replication, overload_rps: float) -> float:

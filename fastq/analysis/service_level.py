@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fastq.analysis.intervals import Interval, mean_interval
 from fastq.analysis.quantiles import quantile
-from fastq.analysis.rate_search import search_each
+from fastq.analysis.rate_search import Searches
 from fastq.analysis.replication import NS_PER_S, PS_PER_S
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fastq.analysis.rate_search import Each, RunAt
+    from fastq.analysis.rate_search import Found
+    from fastq.analysis.replication import Replication
     from fastq.model.slo import Objective
 
 LEAST_SHARE = 0.01
@@ -53,49 +54,44 @@ class ServiceLevel:
 
 def service_level(
     objectives: Sequence[Objective],
-    run_at: RunAt,
     *,
     replications: int,
     stable_rate: Interval,
     edges: NDArray[np.int64],
-    each: Each = map,
-) -> ServiceLevel:
-    """Search the largest rate that meets all objectives.
+) -> Searches[ServiceLevel]:
+    """Search the largest rate, of accepted requests, that meets all objectives.
 
     Parameters
     ----------
     objectives
         At least one.
-    run_at
-        Runs a replication, by number, at a rate of accepted requests, requests/s.
     replications
         At least two.
     stable_rate
         Boundary of stability, requests/s, with its interval.
     edges
         Of the histogram bins of latencies, ns.
-    each
-        As for :func:`fastq.analysis.rate_search.search_each`.
     """
 
-    def failing(number: int, rate_rps: float) -> str | None:
-        replication = run_at(number, rate_rps)
+    def failing(_: int, __: float, replication: Replication) -> str | None:
         for objective in objectives:
             found = quantile(replication.latencies[objective.latency], edges, objective.share)
             if found is not None and found / NS_PER_S > objective.at_most_ps / PS_PER_S:
                 return objective.name
         return None
 
+    def conclude(found: list[Found]) -> ServiceLevel:
+        limits = [limit or STABILITY for _, limit in found]
+        limit = max(sorted(set(limits)), key=limits.count)
+        if limits.count(STABILITY) == replications:
+            return ServiceLevel(stable_rate, limit)
+        rates = [rate or 0.0 for rate, _ in found]
+        if rates.count(0.0) * 2 > replications:
+            return ServiceLevel(None, limit)
+        mean = mean_interval(rates)
+        return ServiceLevel(
+            Interval(mean.estimate, max(0.0, mean.low), min(mean.high, stable_rate.high)), limit
+        )
+
     most_rps = stable_rate.estimate
-    searches = search_each(failing, LEAST_SHARE * most_rps, most_rps, replications=replications, each=each)
-    limits = [limit or STABILITY for _, limit in searches]
-    limit = max(sorted(set(limits)), key=limits.count)
-    if limits.count(STABILITY) == replications:
-        return ServiceLevel(stable_rate, limit)
-    rates = [rate or 0.0 for rate, _ in searches]
-    if rates.count(0.0) * 2 > replications:
-        return ServiceLevel(None, limit)
-    found = mean_interval(rates)
-    return ServiceLevel(
-        Interval(found.estimate, max(0.0, found.low), min(found.high, stable_rate.high)), limit
-    )
+    return Searches(replications, LEAST_SHARE * most_rps, most_rps, failing, conclude)

@@ -95,19 +95,18 @@ def warm_up(spec: Spec, backend: str = "cpu") -> None:
     What is compiled depends on the admission policy and on what is measured; on a GPU also on whether lengths and
     slots fit in 16 bits. Beyond that no size matters: a token point does.
     """
-    rates: list[float | None] = [None, 1.0] if "rates" in spec.run.measure else [None]
-    for scheduler in _schedulers(spec):
-        if {"slo", "metastability"} & set(spec.run.measure):
-            Ensemble(_token(scheduler), [0], 1.0).run_to(1)
-        if backend == "cpu":
-            for rate_rps in rates:
-                Ensemble(_token(scheduler), [0], rate_rps).run_to(1)
+    at_rates = {"rates", "slo", "metastability"} & set(spec.run.measure)
+    rates: list[float | None] = [None, 1.0] if at_rates else [None]
     if backend == "cuda":
         from fastq.engine.gpu_points import run_alone
 
         for scheduler, narrow in _gpu_variants(spec):
             for rate_rps in rates:
                 run_alone(_token(scheduler, narrow=narrow), [0], rate_rps, requests=1)
+        return
+    for scheduler in _schedulers(spec):
+        for rate_rps in rates:
+            Ensemble(_token(scheduler), [0], rate_rps).run_to(1)
 
 
 def _token(scheduler: Scheduler, *, narrow: bool = True) -> Encoded:

@@ -13,7 +13,7 @@ from fastq.engine.blocks import BLOCK_POINTS, BlockTables
 from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.point_result import PointResult, prepare, relative_cost
-from fastq.engine.searches import search_rates
+from fastq.engine.searches import search_on_cpu
 from fastq.model.feasibility import infeasible_reason
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _simulate(prepared: PreparedPoint, replicated: _Replications) -> PointResult
     saturated = _saturated(prepared, replicated.start(None))
     at_rates = [replicated.start(rate_rps)(prepared.run.requests) for rate_rps, _ in prepared.rates]
     return prepared.result(
-        saturated, at_rates, search_rates(prepared, saturated, replicated.stop, replicated.each)
+        saturated, at_rates, search_on_cpu(prepared, saturated, replicated.stop, replicated.each)
     )
 
 

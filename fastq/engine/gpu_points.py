@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from fastq.engine.cards import choose_card
 from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.gpu_lanes import LANES, open_lanes
 from fastq.engine.gpu_layout import Placed
+from fastq.engine.gpu_searches import search_jobs
 from fastq.engine.gpu_wave import Wave
 from fastq.engine.point_result import PointResult, prepare, relative_cost
-from fastq.engine.searches import search_rates
+from fastq.engine.searches import Searched, offered_rate_rps, sought
 from fastq.engine.window import read_window
 from fastq.errors import BackendUnavailable
 from fastq.kernels.cuda import OutOfMemory, device_ids, free_bytes, use_device
@@ -25,11 +26,14 @@ from fastq.kernels.cuda import OutOfMemory, device_ids, free_bytes, use_device
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from fastq.analysis.metastability import ColdRate
     from fastq.analysis.replication import Occupied, Replication
+    from fastq.analysis.service_level import ServiceLevel
     from fastq.engine.blocks import StopFlag
     from fastq.engine.checkpoints import Saturated
     from fastq.engine.encode import Encoded
     from fastq.engine.gpu_busy import Busy
+    from fastq.engine.gpu_searches import Ran
     from fastq.engine.point_result import PreparedPoint
     from fastq.kernels.cuda import Lane
     from fastq.model.spec import Spec
@@ -55,14 +59,14 @@ class Job:
     further
         Told of the replications that have reached the goal, without their histograms: the next goal, or ``None``.
     done
-        Told of the replications in the end.
+        Told of the replications in the end; may name further jobs.
     """
 
     placed: Placed
     goal: int
     cost: float
     further: Callable[[list[Replication]], int | None]
-    done: Callable[[list[Replication]], None]
+    done: Callable[[list[Replication]], Iterable[Job] | None]
 
 
 def evaluate_points(
@@ -109,7 +113,7 @@ def evaluate_points(
         if isinstance(prepared, PointResult):
             finish(index, prepared)
         else:
-            jobs += _Point(prepared, finish, stop).jobs()
+            jobs += _Point(prepared, finish).jobs()
     run_jobs(jobs, stop, busy)
     return results
 
@@ -124,46 +128,94 @@ def run_alone(
     return found
 
 
-@dataclass(eq=False, slots=True)
 class _Point:
-    """A point on its way through the card: under a backlog and at every rate, in any order."""
+    """A point on its way through the card: under a backlog, then searching, and at every rate, in any order."""
 
-    prepared: PreparedPoint
-    finish: Callable[[int, PointResult], None]
-    stop: StopFlag | None
-    saturated: Saturated | None = None
-    at_rates: dict[int, list[Replication]] = field(default_factory=dict)
+    def __init__(self, prepared: PreparedPoint, finish: Callable[[int, PointResult], None]) -> None:
+        self._prepared, self._finish = prepared, finish
+        self._saturated: Saturated | None = None
+        self._at_rates: dict[int, list[Replication]] = {}
+        self._cold: ColdRate | None = None
+        self._level: ServiceLevel | None = None
+        self._searched_requests = 0
+        self._open = 1 + len(prepared.rates)
 
     def jobs(self) -> Iterator[Job]:
-        prepared, run = self.prepared, self.prepared.run
+        """What can run at once."""
+        prepared, run = self._prepared, self._prepared.run
         checkpoints = Checkpoints(prepared.point, run)
-        cost = relative_cost(prepared.forms)
 
         def further(replications: list[Replication]) -> int | None:
             return None if checkpoints.passed(replications) else checkpoints.requests
 
-        def saturated(replications: list[Replication]) -> None:
-            self.saturated = checkpoints.conclude(replications)
-            self._finish_if_complete()
+        def concluded(replications: list[Replication]) -> list[Job]:
+            self._saturated = checkpoints.conclude(replications)
+            searching = self._search(self._saturated)
+            self._close()
+            return searching
 
         everyone = range(run.replications)
-        yield Job(Placed(prepared.encoded, everyone, None), checkpoints.requests, cost, further, saturated)
-        for number, (rate_rps, _) in enumerate(prepared.rates):
-            placed = Placed(prepared.encoded, everyone, rate_rps)
-            yield Job(placed, run.requests, cost, lambda _: None, self._at_rate(number))
+        placed = Placed(prepared.encoded, everyone, None)
+        yield Job(placed, checkpoints.requests, relative_cost(prepared.forms), further, concluded)
+        for number, (rate_rps, load) in enumerate(prepared.rates):
+            yield self._job_at(everyone, rate_rps, load, self._at_rate(number))
+
+    def _job_at(
+        self,
+        replications: Sequence[int],
+        rate_rps: float,
+        load: float,
+        done: Callable[[list[Replication]], Iterable[Job] | None],
+    ) -> Job:
+        prepared = self._prepared
+        placed = Placed(prepared.encoded, replications, rate_rps)
+        return Job(placed, prepared.run.requests, relative_cost(prepared.forms, load), lambda _: None, done)
 
     def _at_rate(self, number: int) -> Callable[[list[Replication]], None]:
         def done(replications: list[Replication]) -> None:
-            self.at_rates[number] = replications
-            self._finish_if_complete()
+            self._at_rates[number] = replications
+            self._close()
 
         return done
 
-    def _finish_if_complete(self) -> None:
-        if self.saturated is not None and len(self.at_rates) == len(self.prepared.rates):
-            at_rates = [self.at_rates[number] for number in range(len(self.at_rates))]
-            searched = search_rates(self.prepared, self.saturated, self.stop)
-            self.finish(self.prepared.point.index, self.prepared.result(self.saturated, at_rates, searched))
+    def _search(self, saturated: Saturated) -> list[Job]:
+        wanted = sought(self._prepared, saturated)
+        jobs: list[Job] = []
+        if wanted.cold is not None:
+            self._open += 1
+            jobs += search_jobs(wanted.cold, self._search_at, self._found_cold)
+        if wanted.level is not None:
+            self._open += 1
+            jobs += search_jobs(wanted.level, self._search_at, self._found_level)
+        return jobs
+
+    def _search_at(self, number: int, accepted_rate_rps: float, ran: Ran) -> Job:
+        prepared = self._prepared
+
+        def done(replications: list[Replication]) -> list[Job]:
+            self._searched_requests += sum(replication.requests for replication in replications)
+            return ran(replications)
+
+        load = accepted_rate_rps / prepared.forms.theory_rate_rps
+        return self._job_at([number], offered_rate_rps(prepared, accepted_rate_rps), load, done)
+
+    def _found_cold(self, cold: ColdRate) -> None:
+        self._cold = cold
+        self._close()
+
+    def _found_level(self, level: ServiceLevel) -> None:
+        self._level = level
+        self._close()
+
+    def _close(self) -> None:
+        """One part is done; with the last, so is the point."""
+        self._open -= 1
+        if self._open or self._saturated is None:
+            return
+        at_rates = [self._at_rates[number] for number in range(len(self._at_rates))]
+        searched = Searched(level=self._level, cold=self._cold, requests=self._searched_requests)
+        result = self._prepared.result(self._saturated, at_rates, searched)
+        self._finish(self._prepared.point.index, result)
 
 
 def use_card() -> None:
@@ -183,10 +235,15 @@ def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None, b
     # Workers that share a card start together, and each sees all of it free.
     sharing = -(-worker.count() // len(device_ids()))
     ours_bytes = free_bytes() + sum(lane.held_bytes for lane in lanes)
-    queue = deque(_cut_into_waves(jobs, ours_bytes // (MEMORY_SHARE * sharing)))
+    most_bytes = ours_bytes // (MEMORY_SHARE * sharing)
+    queue = deque(_cut_into_waves(jobs, most_bytes))
+    further: list[Job] = []
     in_flight: deque[tuple[Lane, Wave, list[Job]]] = deque()
-    while queue or in_flight:
+    while queue or in_flight or further:
         _heed(stop)
+        if not queue:
+            queue.extend(_cut_into_waves(further, most_bytes))
+            further = []
         while queue and idle:
             together = queue.popleft()
             lane = idle.popleft()
@@ -216,7 +273,7 @@ def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None, b
         else:
             idle.append(lane)
         for job, replications in finished:
-            job.done(replications)
+            further += job.done(replications) or ()
 
 
 def _released(lanes: Iterable[Lane]) -> bool:

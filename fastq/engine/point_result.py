@@ -144,6 +144,9 @@ def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]
     return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
 
 
-def relative_cost(forms: ClosedForms) -> float:
-    """Guess the time a point takes, in any unit: iterations a request, and the same again for the request itself."""
-    return 1.0 + 1.0 / forms.completions_per_iteration
+def relative_cost(forms: ClosedForms, load: float = 1.0) -> float:
+    """Guess the time a point takes, in any unit: iterations a request, and the same again for the request itself.
+
+    Below the theoretical rate, at ``load`` of it, an iteration completes less.
+    """
+    return 1.0 + 1.0 / (forms.completions_per_iteration * min(1.0, load))
