@@ -91,8 +91,8 @@ def check_equality() -> None:
     print(f"equal to the CPU, every column of {EQUAL_POINTS} points twice\n")
 
 
-def kernels_alone(load: float | None) -> Rate:
-    """One block of points by one process, without making rows."""
+def kernels_alone(load: float | None, max_registers: int | None = None) -> Rate:
+    """One block of points by one process, without making rows; at most so many registers a thread."""
     prepared = [prepare(grid(BLOCK_POINTS), index) for index in range(BLOCK_POINTS)]
     counted: list[Replication] = []
     jobs = []
@@ -102,7 +102,9 @@ def kernels_alone(load: float | None) -> Rate:
         rate_rps = None if load is None else load * one.forms.theory_rate_rps
         placed = Placed(one.encoded, range(one.run.replications), rate_rps)
         jobs.append(Job(placed, one.run.requests, 1.0, lambda _: None, counted.extend))
-    best_s = min(_timed(lambda: run_jobs(jobs)) for _ in range(ROUNDS))
+    run_jobs(jobs, max_registers=max_registers)  # compiles
+    counted.clear()
+    best_s = min(_timed(lambda: run_jobs(jobs, max_registers=max_registers)) for _ in range(ROUNDS))
     return _rate(len(jobs), counted[: len(counted) // ROUNDS], best_s)
 
 
@@ -140,6 +142,12 @@ def main() -> None:
     parser.add_argument(
         "--map-points", type=int, default=MAP_POINTS, help="points of the map (default: %(default)s)"
     )
+    parser.add_argument(
+        "--max-registers",
+        type=int,
+        metavar="N",
+        help="time the kernels a second time, compiled for at most N registers a thread, such as 128",
+    )
     options = parser.parse_args()
     reason = why_not_cuda()
     if reason is not None:
@@ -150,8 +158,10 @@ def main() -> None:
         warm_up(both, backend)
     check_equality()
     print("| | points/s | million requests/s | million iterations/s |\n|---|--:|--:|--:|")
-    print(kernels_alone(None).row("GPU, saturated, kernels and copies, one process"))
-    print(kernels_alone(LOAD).row(f"GPU, load {LOAD}, kernels and copies, one process"))
+    for cap in (None, options.max_registers) if options.max_registers else (None,):
+        capped = "" if cap is None else f", at most {cap} registers"
+        print(kernels_alone(None, cap).row(f"GPU, saturated, kernels and copies, one process{capped}"))
+        print(kernels_alone(LOAD, cap).row(f"GPU, load {LOAD}, kernels and copies, one process{capped}"))
     for name, measure in (("saturated", ["boundary"]), (f"saturated and load {LOAD}", ["boundary", "rates"])):
         for backend, points in (("cuda", GPU_POINTS), ("cpu", CPU_POINTS)):
             print(swept(backend, points, measure=measure).row(f"{backend}, {name}, whole sweep"))

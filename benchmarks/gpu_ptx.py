@@ -38,6 +38,9 @@ KINDS = {
 }
 PACK = "pack_bins"
 NARROW_BITS, WIDE_BITS = 16, 32
+CAP = 128
+"""Registers of a thread that let twice as many warps run at a time."""
+
 FILE = Path(__file__).with_name("gpu_ptx.json")
 
 _COUNTED = {
@@ -62,6 +65,8 @@ class Compiled:
         In the PTX, each counted once however often it runs.
     registers, stack_bytes, spill_store_bytes, spill_load_bytes
         Of a thread, once linked to machine code; ``None`` where nvJitLink is not installed.
+    max_registers
+        What it was linked for; ``None``: no cap.
     """
 
     kernel: str
@@ -76,6 +81,7 @@ class Compiled:
     stack_bytes: int | None = None
     spill_store_bytes: int | None = None
     spill_load_bytes: int | None = None
+    max_registers: int | None = None
 
 
 def compile_kernel(name: str, bits: int, capability: tuple[int, int]) -> tuple[str, Compiled]:
@@ -103,13 +109,21 @@ def compile_all() -> Iterator[tuple[str, Compiled]]:
         yield compile_kernel(name, bits, capability)
 
 
-def link(ptx: str, capability: tuple[int, int]) -> dict[str, int]:
+def capped(ptx: str, compiled: Compiled) -> Compiled:
+    """The same kernel, linked for at most ``CAP`` registers."""
+    major, minor = compiled.capability.split(".")
+    return replace(compiled, max_registers=CAP, **link(ptx, (int(major), int(minor)), CAP))
+
+
+def link(ptx: str, capability: tuple[int, int], max_registers: int | None = None) -> dict[str, int]:
     """Registers, stack and spills of a thread; nothing where nvJitLink is not installed."""
     try:
         from cuda.bindings import nvjitlink
     except ImportError:
         return {}
     options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose"]
+    if max_registers is not None:
+        options.append(f"-maxrregcount={max_registers}")
     handle = nvjitlink.create(len(options), options)
     try:
         code = ptx.encode()
@@ -154,7 +168,11 @@ def _device(capability: tuple[int, int]) -> Iterator[None]:
 
 
 def main() -> None:
-    compiled = [compiled for _, compiled in compile_all()]
+    compiled = []
+    for ptx, one in compile_all():
+        compiled.append(one)
+        if one.kernel != PACK:
+            compiled.append(capped(ptx, one))
     report = {
         "versions": {name: version(name) for name in ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")},
         "kernels": [asdict(one) for one in compiled],

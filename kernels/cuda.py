@@ -195,8 +195,15 @@ def note_occupied(histograms: Any, occupied: I32) -> None:
         occupied[row, 1] = end
 
 
-def advance_kernel(saturated: bool, lookahead: bool) -> Callable[..., None]:
+def advance_kernel(saturated: bool, lookahead: bool, max_registers: int | None = None) -> Callable[..., None]:
     """The kernel for one kind of replication, not compiled.
+
+    Parameters
+    ----------
+    saturated, lookahead
+        As for :func:`fastq.kernels.trajectory.make_advance`.
+    max_registers
+        What it will be compiled with, which its cache entry has to tell apart.
 
     Returns
     -------
@@ -207,7 +214,7 @@ def advance_kernel(saturated: bool, lookahead: bool) -> Callable[..., None]:
     """
     advance = device(make_advance(saturated, lookahead, False))
     digest = source_digest()
-    kind = (saturated, lookahead)
+    kind = (saturated, lookahead, max_registers)
 
     def advance_each(
         active: I64, params: Any, places: Any, pools: Pools, goals: I64, steps: int, status: I64
@@ -381,9 +388,13 @@ def _allocated(allocate: Callable[..., Any], *arguments: Any, **options: Any) ->
 
 
 @cache
-def compiled_advance(saturated: bool, lookahead: bool) -> Any:
-    """The kernel of :func:`advance_kernel`, compiled when first launched and kept on disk."""
-    return cuda.jit(cache=True)(advance_kernel(saturated, lookahead))
+def compiled_advance(saturated: bool, lookahead: bool, max_registers: int | None = None) -> Any:
+    """The kernel of :func:`advance_kernel`, compiled when first launched and kept on disk.
+
+    ``max_registers`` of a thread: fewer let more threads run at a time, and spill more.
+    """
+    options = {} if max_registers is None else {"max_registers": max_registers}
+    return cuda.jit(cache=True, **options)(advance_kernel(saturated, lookahead, max_registers))
 
 
 @cache

@@ -249,10 +249,10 @@ def test_a_card_that_is_full_takes_half_and_then_says_so(monkeypatch):
 
 
 def most_at_a_time(most: int):
-    def wave(lane, placed, goals):
+    def wave(lane, placed, goals, max_registers):
         if len(placed) > most:
             raise OutOfMemory
-        return gpu_wave.Wave(lane, placed, goals)
+        return gpu_wave.Wave(lane, placed, goals, max_registers)
 
     return wave
 

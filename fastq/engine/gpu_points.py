@@ -223,14 +223,36 @@ def use_card() -> None:
     use_device(choose_card(device_ids()))
 
 
-def run_jobs(jobs: Sequence[Job], stop: StopFlag | None = None, busy: Busy | None = None) -> None:
-    """Run all jobs, a wave of them on each lane of the card at a time."""
+def run_jobs(
+    jobs: Sequence[Job],
+    stop: StopFlag | None = None,
+    busy: Busy | None = None,
+    *,
+    max_registers: int | None = None,
+) -> None:
+    """Run all jobs, a wave of them on each lane of the card at a time.
+
+    Parameters
+    ----------
+    jobs
+        What to run; each may name further ones.
+    stop, busy
+        As for :func:`evaluate_points`.
+    max_registers
+        Of a thread, where kernels are to be compiled with fewer than they take.
+    """
     use_card()
     with open_lanes() as lanes:
-        _run_on(lanes, jobs, stop, busy)
+        _run_on(lanes, jobs, stop, busy, max_registers)
 
 
-def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None, busy: Busy | None) -> None:
+def _run_on(
+    lanes: Sequence[Lane],
+    jobs: Sequence[Job],
+    stop: StopFlag | None,
+    busy: Busy | None,
+    max_registers: int | None,
+) -> None:
     idle = deque(lanes)
     # Workers that share a card start together, and each sees all of it free.
     sharing = -(-worker.count() // len(device_ids()))
@@ -248,7 +270,8 @@ def _run_on(lanes: Sequence[Lane], jobs: Sequence[Job], stop: StopFlag | None, b
             together = queue.popleft()
             lane = idle.popleft()
             try:
-                wave = Wave(lane, [job.placed for job in together], [job.goal for job in together])
+                placed, goals = [job.placed for job in together], [job.goal for job in together]
+                wave = Wave(lane, placed, goals, max_registers)
             except OutOfMemory:
                 idle.append(lane)
                 if in_flight:

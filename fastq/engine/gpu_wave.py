@@ -98,6 +98,8 @@ class Wave:
         For one kernel and of one width; the wave knows each by its position here.
     goals
         Requests to complete in the window of the replications of each.
+    max_registers
+        Of a thread, to be compiled with; ``None``: as many as it takes.
 
     Raises
     ------
@@ -105,7 +107,13 @@ class Wave:
         The card has no room for them.
     """
 
-    def __init__(self, lane: Lane, placed: Sequence[Placed], goals: Sequence[int]) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        placed: Sequence[Placed],
+        goals: Sequence[int],
+        max_registers: int | None = None,
+    ) -> None:
         planned = plan(placed)
         ends = np.cumsum([len(one.replications) for one in placed])
         self._threads = [
@@ -114,7 +122,7 @@ class Wave:
         self._goals = np.repeat(np.asarray(goals, np.int64), [len(threads) for threads in self._threads])
         self._running = dict.fromkeys(range(len(placed)))
         self._unfinished = np.ones(len(planned.params), np.bool_)
-        self._kernel = compiled_advance(*placed[0].kernel)
+        self._kernel = compiled_advance(*placed[0].kernel, max_registers)
         self._steps = FIRST_STEPS
         lane.reserve(bytes_on_card(planned))
         self._lane = lane
