@@ -403,12 +403,43 @@ def compiled_pack() -> Any:
     return cuda.jit(cache=True)(pack_bins)
 
 
-def why_unusable() -> str | None:
-    """Say what keeps kernels from running here; ``None`` where they can."""
-    if cuda.is_available():
-        return None
-    found = str(cuda.cuda_error() or "").split()
-    return " ".join(found) or "numba-cuda finds no GPU, or not the libraries of the CUDA toolkit"
+def _probe(found: I64) -> None:
+    found[0] = 1
+
+
+@cache
+def _compiled_probe() -> Any:
+    return cuda.jit(cache=True)(_probe)
+
+
+def why_no_driver() -> str | None:
+    """Say what keeps the driver, or a GPU, from being found; ``None`` where they are there."""
+    error = cuda.cuda_error()
+    return None if error is None else _one_line(error)
+
+
+def why_no_kernel() -> str | None:
+    """Say what keeps kernels from running on a GPU; ``None`` where one did, with copies in and out."""
+    if not cuda.is_available():
+        return "numba-cuda does not find the libraries of the CUDA toolkit"
+    try:
+        lane = Lane()
+        lane.reserve(ALIGNED_BYTES)
+        found = lane.upload(np.zeros(1, np.int64))
+        lane.run(_compiled_probe(), 1, found)
+        ran = int(lane.download(found)[0])
+    except Exception as error:  # compilers, linkers and drivers have one each
+        return f"a GPU is there, but no kernel runs on it ({type(error).__name__}: {_one_line(error)})"
+    return None if ran == 1 else "a GPU is there, but what its kernels write does not come back"
+
+
+def is_of_card(error: BaseException) -> bool:
+    """Whether an error comes from the card, its driver or their compiler, not from what was asked of them."""
+    return type(error).__module__.startswith(("numba.cuda.", "cuda."))
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def use_device(number: int) -> None:

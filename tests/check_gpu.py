@@ -19,13 +19,14 @@ from builders import rate_at, with_digest
 from drawn import points
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numba.cuda.cudadrv.driver import LinkerError
 
 import fastq.cli.sweep
 from fastq.analysis import rate_search
 from fastq.analysis.rate_search import Searches, settle
 from fastq.cli.main import main
 from fastq.engine import gpu_lanes, gpu_layout, gpu_points, gpu_wave
-from fastq.engine.backend import warm_up
+from fastq.engine.backend import INSTALL_CUDA, warm_up, why_not_cuda
 from fastq.engine.blocks import BlockStopped
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
@@ -38,7 +39,7 @@ from fastq.engine.gpu_searches import search_jobs
 from fastq.engine.sweep import sweep
 from fastq.errors import BackendUnavailable, KernelError, SpecError
 from fastq.kernels import cuda as kernels_cuda
-from fastq.kernels.cuda import Lane, OutOfMemory, compiled_advance
+from fastq.kernels.cuda import CudaAPIError, Lane, OutOfMemory, compiled_advance
 from fastq.model.load import parse_spec
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission
@@ -203,7 +204,7 @@ def test_what_is_done_takes_no_threads(monkeypatch):
     run = Lane.run
 
     def counting(lane, kernel, threads, *arguments):
-        if kernel is compiled_advance(True, False):
+        if kernel is compiled_advance(True, False, None):
             launched.append(threads)
         run(lane, kernel, threads, *arguments)
 
@@ -394,6 +395,54 @@ def test_threads_of_an_executor_are_spread_over_the_cards(monkeypatch, tmp_path)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(run_jobs, [[]] * 4))
     assert sorted(used) == [0, 0, 1, 1]
+
+
+def test_a_launch_is_sized_by_how_long_the_last_one_took(monkeypatch):
+    """On a card that does 10,000 steps a second a launch takes a second, but for the first ones."""
+    launched = []
+    run = Lane.run
+
+    def noting(lane, kernel, threads, *arguments):
+        if kernel is compiled_advance(True, False, None):
+            launched.append(arguments[-2])
+        run(lane, kernel, threads, *arguments)
+
+    monkeypatch.setattr(Lane, "run", noting)
+    monkeypatch.setattr(Lane, "kernel_s", lambda _: launched[-1] / 10_000)
+    encoded = encode(grid().point(2), Run(warmup_requests=2), mean_running=2)
+    run_jobs([Job(Placed(encoded, [0], None), 30_000, 1.0, lambda _: None, lambda _: None)])
+    assert launched[:4] == [1024, 4096, 10_000, 10_000]
+
+
+def test_a_card_that_fails_is_told_in_one_sentence(monkeypatch):
+    def failing(lane, *_):
+        raise CudaAPIError(700, "Call to cuStreamSynchronize results in CUDA_ERROR_ILLEGAL_ADDRESS")
+
+    monkeypatch.setattr(Lane, "run", failing)
+    with pytest.raises(BackendUnavailable, match=r"ILLEGAL_ADDRESS.*--backend cpu"):
+        evaluate_points(grid(), [2])
+
+
+def test_a_fault_of_ours_is_not_the_cards(monkeypatch):
+    def failing(lane, *_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Lane, "run", failing)
+    with pytest.raises(ZeroDivisionError):
+        evaluate_points(grid(), [2])
+
+
+def test_a_card_counts_as_usable_once_a_kernel_has_run_on_it(monkeypatch):
+    def failing(lane, *_):
+        raise LinkerError("CUDA_ERROR_UNSUPPORTED_PTX_VERSION\nptxas application ptx input")
+
+    why = why_not_cuda.__wrapped__
+    assert why() is None
+    monkeypatch.setattr(Lane, "run", failing)
+    assert "no kernel runs on it (LinkerError: CUDA_ERROR_UNSUPPORTED_PTX_VERSION ptxas" in why()
+    assert why().endswith(INSTALL_CUDA)
+    monkeypatch.setattr(Lane, "run", lambda *_: None)
+    assert "does not come back" in why()
 
 
 def test_what_16_bits_hold_is_kept_in_16_bits():

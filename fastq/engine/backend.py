@@ -60,9 +60,13 @@ def why_not_cuda() -> str | None:
     """Say what keeps the cuda backend from running here, and what to do; ``None`` where it can run."""
     if find_spec("numba_cuda") is None:
         return f"numba-cuda is not installed; {INSTALL_CUDA}"
-    from fastq.kernels.cuda import why_unusable
+    from fastq.kernels.cuda import why_no_driver, why_no_kernel
 
-    return why_unusable()
+    reason = why_no_driver()
+    if reason is not None:
+        return reason
+    reason = why_no_kernel()
+    return None if reason is None else f"{reason}; what is installed has to suit the driver: {INSTALL_CUDA}"
 
 
 def gpu_names() -> list[str]:

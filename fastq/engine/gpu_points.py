@@ -21,7 +21,7 @@ from fastq.engine.point_result import PointResult, prepare, relative_cost
 from fastq.engine.searches import Searched, offered_rate_rps, sought
 from fastq.engine.window import read_window
 from fastq.errors import BackendUnavailable
-from fastq.kernels.cuda import OutOfMemory, device_ids, free_bytes, use_device
+from fastq.kernels.cuda import OutOfMemory, device_ids, free_bytes, is_of_card, use_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ def evaluate_points(
     InfeasibleError
         A point holds a request that can never fit, and ``run.infeasible`` is ``error``.
     BackendUnavailable
-        A point does not fit in the memory of the GPU.
+        A point does not fit in the memory of the GPU, or the GPU failed.
     BlockStopped
         ``stop`` was set.
     """
@@ -240,10 +240,23 @@ def run_jobs(
         As for :func:`evaluate_points`.
     max_registers
         Of a thread, where kernels are to be compiled with fewer than they take.
+
+    Raises
+    ------
+    BackendUnavailable
+        The jobs do not fit in the memory of the GPU, or it failed.
     """
-    use_card()
-    with open_lanes() as lanes:
-        _run_on(lanes, jobs, stop, busy, max_registers)
+    try:
+        use_card()
+        with open_lanes() as lanes:
+            _run_on(lanes, jobs, stop, busy, max_registers)
+    except Exception as error:
+        if not is_of_card(error):
+            raise
+        raise BackendUnavailable(
+            f"the GPU gave up ({type(error).__name__}: {error}). Blocks that were finished are kept: run the "
+            "same command again, with fewer --workers where its memory is short, or with --backend cpu"
+        ) from error
 
 
 def _run_on(

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LAUNCH_S = 1.0
 """What a launch should take: so often progress is told, a stop noticed, and another user of the card served."""
 
-FIRST_STEPS = 1 << 14
-"""Iterations and arrivals of each replication in the first launch, whose speed nobody knows."""
+FIRST_STEPS = 1 << 10
+"""Iterations and arrivals of each replication in the first launch: nobody knows yet how fast the card is."""
 
 MAX_STEPS = 1 << 30
 MAX_CHANGE = 4.0
