@@ -45,6 +45,7 @@ FILE = Path(__file__).with_name("gpu_ptx.json")
 
 _COUNTED = {
     "global_loads": r"ld\.global",
+    "read_only_loads": r"ld\.global\.nc",
     "global_stores": r"st\.global",
     "local_accesses": r"(?:ld|st)\.local",
     "calls": r"call\b",
@@ -61,7 +62,7 @@ class Compiled:
     ----------
     bits
         Width of lengths and slots.
-    instructions, global_loads, global_stores, local_accesses, calls
+    instructions, global_loads, read_only_loads, global_stores, local_accesses, calls
         In the PTX, each counted once however often it runs.
     registers, stack_bytes, spill_store_bytes, spill_load_bytes
         Of a thread, once linked to machine code; ``None`` where nvJitLink is not installed.
@@ -74,6 +75,7 @@ class Compiled:
     capability: str
     instructions: int
     global_loads: int
+    read_only_loads: int
     global_stores: int
     local_accesses: int
     calls: int

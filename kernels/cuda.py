@@ -150,14 +150,68 @@ def params_of(r: Any) -> Params:
     )
 
 
+def _loads_read_only() -> Any:
+    """Teach the compiler of GPU kernels an array that nothing writes while they run.
+
+    Returns
+    -------
+    Callable
+        ``read_only(array)``, for kernels: the same array, whose entries come through the read-only cache and need
+        no second look after a store to another. numba knows no such array: to it, any two may overlap.
+    """
+    import operator
+
+    from numba.cuda import cgutils, types
+    from numba.cuda.cudaimpl import lower
+    from numba.cuda.extending import core_models, intrinsic, register_model
+    from numba.cuda.np.arrayobj import make_array
+
+    class ReadOnly(types.Array):  # type: ignore[misc]
+        def __init__(self, dtype: Any, ndim: int) -> None:
+            super().__init__(dtype, ndim, "C", readonly=True, name=f"table({dtype}, {ndim}d)")
+
+    def load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_type, index_type = signature.args
+        array = make_array(array_type)(context, builder, arguments[0])
+        if isinstance(index_type, types.BaseTuple):
+            indices, kinds = cgutils.unpack_tuple(builder, arguments[1], len(index_type)), tuple(index_type)
+        else:
+            indices, kinds = [arguments[1]], (index_type,)
+        indices = [
+            context.cast(builder, index, kind, types.intp) for index, kind in zip(indices, kinds, strict=True)
+        ]
+        pointer = cgutils.get_item_pointer(context, builder, array_type, array, indices)
+        loaded = builder.load(pointer)
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return loaded
+
+    def read_only(typing_context: Any, array: Any) -> Any:
+        def same(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return arguments[0]
+
+        return ReadOnly(array.dtype, array.ndim)(array), same
+
+    for index_type in (types.Integer, types.BaseTuple):
+        lower(operator.getitem, ReadOnly, index_type)(load)
+    register_model(ReadOnly)(core_models.ArrayModel)
+    return intrinsic(read_only)
+
+
+def _as_it_is(array: Any) -> Any:
+    return array
+
+
+read_only = _as_it_is if config.ENABLE_CUDASIM else _loads_read_only()
+
+
 @device
 def tables_of(at: Any, pools: Pools) -> Tables:
-    """The tables of the replication at ``at``."""
+    """The tables of the replication at ``at``, which nothing writes."""
     return Tables(
-        pools.prompts[at.prompts : at.prompts_end],
-        pools.outputs[at.outputs : at.outputs_end],
-        pools.gaps[at.gaps : at.gaps_end],
-        pools.planes[at.planes : at.planes_end],
+        read_only(pools.prompts[at.prompts : at.prompts_end]),
+        read_only(pools.outputs[at.outputs : at.outputs_end]),
+        read_only(pools.gaps[at.gaps : at.gaps_end]),
+        read_only(pools.planes[at.planes : at.planes_end]),
     )
 
 

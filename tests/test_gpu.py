@@ -48,7 +48,7 @@ def test_a_card_gives_the_bits_of_the_cpu():
 
 @needs_numba_cuda
 def test_every_kernel_compiles_without_a_gpu():
-    """Nothing is called, nothing recurses, and no array of a thread lies in local memory but what is spilled."""
+    """Nothing is called, no array of a thread lies in local memory but what is spilled, and tables are read only."""
     script = (
         "import dataclasses, json\n"
         "from benchmarks import gpu_ptx\n"
@@ -67,6 +67,7 @@ def test_every_kernel_compiles_without_a_gpu():
         assert kernel["target"] == f".target sm_{kernel['capability'].replace('.', '')}"
         assert kernel["instructions"] > 100
         assert (kernel["calls"], kernel["local_accesses"]) == (0, 0)
+        assert (kernel["read_only_loads"] > 0) == (kernel["kernel"] != "pack_bins")
     if any(kernel["registers"] is None for kernel in found):
         pytest.skip("registers and spills: nvJitLink, of the extra cuda, is not installed")
     for kernel in found:
