@@ -519,6 +519,27 @@ def test_lanes_give_back_what_they_keep_where_memory_is_short(monkeypatch):
         assert evaluate_points(spec, range(2, 6)) == expected
 
 
+def test_what_a_worker_keeps_is_room_for_its_next_block(monkeypatch):
+    """Other workers have taken the rest meanwhile, so little is free: no reason to cut waves smaller."""
+    waves = []
+
+    def noting(lane, placed, goals, max_registers):
+        waves.append(len(placed))
+        return gpu_wave.Wave(lane, placed, goals, max_registers)
+
+    monkeypatch.setattr(gpu_points, "Wave", noting)
+    document = grid_document()
+    document["grid"] = {"replica.max_num_batched_tokens": [32, 33, 34, 35]}
+    spec = parse_spec(document, source="test")
+    with gpu_lanes.keep_lanes():
+        expected = evaluate_points(spec, range(4))
+        first = list(waves)
+        waves.clear()
+        monkeypatch.setattr(gpu_points, "free_bytes", lambda: 1)
+        assert evaluate_points(spec, range(4)) == expected
+    assert waves == first == [2, 2, 2, 2]
+
+
 def test_copies_in_parts_are_whole(monkeypatch):
     monkeypatch.setattr(kernels_cuda, "STAGED_BYTES", 24)
     lane = Lane()

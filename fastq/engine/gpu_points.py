@@ -267,10 +267,10 @@ def _run_on(
     max_registers: int | None,
 ) -> None:
     idle = deque(lanes)
-    # Workers that share a card start together, and each sees all of it free.
+    # Workers that share a card start together, and each sees all of it free; later they see what they left.
     sharing = -(-worker.count() // len(device_ids()))
-    ours_bytes = free_bytes() + sum(lane.held_bytes for lane in lanes)
-    most_bytes = ours_bytes // (MEMORY_SHARE * sharing)
+    kept_bytes = max(lane.held_bytes for lane in lanes)
+    most_bytes = max(kept_bytes, free_bytes() // (MEMORY_SHARE * sharing))
     queue = deque(_cut_into_waves(jobs, most_bytes))
     further: list[Job] = []
     in_flight: deque[tuple[Lane, Wave, list[Job]]] = deque()
@@ -307,6 +307,7 @@ def _run_on(
             wave.launch()
             in_flight.append((lane, wave, together))
         else:
+            wave.close()
             idle.append(lane)
         for job, replications in finished:
             further += job.done(replications) or ()

@@ -197,6 +197,10 @@ class Wave:
             del self._running[position]
         return [histograms[cut[k] : cut[k + 1]] for k in range(len(positions))]
 
+    def close(self) -> None:
+        """Let go of what is on the card; the lane is free for another wave."""
+        del self._on_card
+
     def _turns(self, sizes: NDArray[np.int64]) -> Iterator[slice]:
         """Cut replications whose bins are so many into turns that fit where they are packed."""
         first = filled = 0
