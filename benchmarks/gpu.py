@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastq.model.spec import Spec
 
 LOAD = 0.5
+OBJECTIVES = {"ttft": {"p99": "1 s"}}
 ROUNDS = 3
 EQUAL_POINTS = 64
 GPU_POINTS = 16 * BLOCK_POINTS
@@ -70,8 +71,11 @@ def grid(points: int, **run: Any) -> Spec:
         "replica.kv_capacity_tokens": {"linear": [KV_CAPACITY_TOKENS // 2, 2 * KV_CAPACITY_TOKENS, sides[0]]},
         "replica.max_num_seqs": {"linear": [32, 32 + sides[1] - 1, sides[1]]},
     }
-    arrivals = {"arrivals": {"load": [LOAD]}} if "rates" in run.get("measure", ()) else {}
-    return standard_spec(run=run, grid=axes, **arrivals)
+    measure = run.get("measure", ())
+    tables: dict[str, Any] = {"arrivals": {"load": [LOAD]}} if "rates" in measure else {}
+    if "slo" in measure:
+        tables["slo"] = OBJECTIVES
+    return standard_spec(run=run, grid=axes, **tables)
 
 
 def _sides(points: int) -> tuple[int, int]:
@@ -82,8 +86,9 @@ def _sides(points: int) -> tuple[int, int]:
 
 
 def check_equality() -> None:
-    """Both backends give the same rows, saturated, at half load, and to a precision."""
-    for options in ({"measure": ["boundary", "rates"]}, {"precision": PRECISION, "requests": MAP_REQUESTS}):
+    """Both backends give the same rows, saturated, at half load and searched, and to a precision."""
+    measured = {"measure": ["boundary", "rates", "slo"], "requests": MAP_REQUESTS}
+    for options in (measured, {"precision": PRECISION, "requests": MAP_REQUESTS}):
         spec = grid(EQUAL_POINTS, **options)
         gpu, cpu = (evaluate_block(spec, 0, backend=backend, threads=8) for backend in ("cuda", "cpu"))
         if gpu != cpu:
@@ -108,13 +113,15 @@ def kernels_alone(load: float | None, max_registers: int | None = None) -> Rate:
     return _rate(len(jobs), counted[: len(counted) // ROUNDS], best_s)
 
 
-def swept(backend: str, points: int, **run: Any) -> Rate:
-    """A whole sweep into Parquet, all processes and threads that it takes by itself."""
+def swept(backend: str, points: int, workers: int | None = None, **run: Any) -> Rate:
+    """A whole sweep into Parquet, with all processes and threads that it takes by itself unless told otherwise."""
     spec = grid(points, **run)
     best_s = float("inf")
     for _ in range(ROUNDS if points <= GPU_POINTS else 1):
         with tempfile.TemporaryDirectory() as out:
-            best_s = min(best_s, _timed(lambda: sweep(spec, Path(out) / "set", backend=backend)))
+            best_s = min(
+                best_s, _timed(lambda: sweep(spec, Path(out) / "set", backend=backend, workers=workers))
+            )
             requests, iterations = _totals(Path(out) / "set")
     return Rate(points, requests, iterations, best_s)
 
@@ -162,9 +169,16 @@ def main() -> None:
         capped = "" if cap is None else f", at most {cap} registers"
         print(kernels_alone(None, cap).row(f"GPU, saturated, kernels and copies, one process{capped}"))
         print(kernels_alone(LOAD, cap).row(f"GPU, load {LOAD}, kernels and copies, one process{capped}"))
-    for name, measure in (("saturated", ["boundary"]), (f"saturated and load {LOAD}", ["boundary", "rates"])):
+    cases = {
+        "saturated": ["boundary"],
+        f"saturated and load {LOAD}": ["boundary", "rates"],
+        "saturated and a search": ["boundary", "slo"],
+    }
+    for name, measure in cases.items():
         for backend, points in (("cuda", GPU_POINTS), ("cpu", CPU_POINTS)):
             print(swept(backend, points, measure=measure).row(f"{backend}, {name}, whole sweep"))
+    alone = swept("cuda", GPU_POINTS, workers=1, measure=["boundary"])
+    print(alone.row("cuda, saturated, whole sweep by one process"))
     for backend, points in (("cuda", options.map_points), ("cpu", CPU_POINTS)):
         rate = swept(backend, points, precision=PRECISION, requests=MAP_REQUESTS)
         print(rate.row(f"{backend}, map of {points:,} points to {PRECISION:.0%}: {rate.seconds:,.0f} s"))
