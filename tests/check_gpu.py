@@ -540,6 +540,30 @@ def test_what_a_worker_keeps_is_room_for_its_next_block(monkeypatch):
     assert waves == first == [2, 2, 2, 2]
 
 
+def test_tables_count_once_in_each_wave():
+    """Six points, two of each law, whose tables take far more than their states."""
+    law = np.arange(1, 40_001, dtype=np.int32)
+    encoded = encode(grid().point(2), Run(), mean_running=1.0)
+
+    def job(table):
+        tables = encoded.tables._replace(prompts=table)
+        placed = Placed(dataclasses.replace(encoded, tables=tables), [0], None)
+        return Job(placed, 1, 1.0, lambda _: None, lambda _: None)
+
+    tables = [law.copy() for _ in range(3)]
+    jobs = [job(table) for table in tables for _ in range(2)]
+    state = jobs[0].placed.state_bytes
+    shared = sum(jobs[0].placed.tables.values())
+    assert shared > 2 * state
+
+    def waves(most_bytes):
+        return [len(wave) for wave in gpu_points._cut_into_waves(jobs, most_bytes)]
+
+    assert waves(1 << 40) == [3, 3]
+    assert waves(2 * state + shared) == [2, 2, 2]
+    assert waves(2 * state + shared - 1) == [1] * 6
+
+
 def test_copies_in_parts_are_whole(monkeypatch):
     monkeypatch.setattr(kernels_cuda, "STAGED_BYTES", 24)
     lane = Lane()
