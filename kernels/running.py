@@ -111,9 +111,20 @@ def residue(p: Any, phase: int, held: int) -> np.uint64:
     The class is that of the later iterations in which it needs a block: those whose phase equals it. It is
     unsigned because it only serves as an index, which then needs no sign check.
     """
-    tokens = held - 1 + phase
-    found: np.uint64 = index_of(tokens - whole_blocks(p, tokens) * p.block_size)
+    last = p.block_size - 1
+    tokens = held - 1 + last - phase
+    found: np.uint64 = index_of(last - (tokens - whole_blocks(p, tokens) * p.block_size))
     return found
+
+
+@device
+def phase_after(p: Any, phase: int) -> int:
+    """Phase of the iteration after that of ``phase``: iterations are counted modulo the block size.
+
+    Counting up, it compiles to a conditional move; counting down, to a branch that no processor foresees.
+    """
+    after = phase + 1
+    return after if after < p.block_size else 0
 
 
 @device

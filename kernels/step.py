@@ -58,6 +58,7 @@ from fastq.kernels.recorder import record_event, record_iteration, record_reques
 from fastq.kernels.running import (
     largest_kv,
     leave_decoding,
+    phase_after,
     release_slot,
     remaining_decodes,
     remove,
@@ -229,7 +230,7 @@ def end_iteration(
     if lookahead:
         state.profile[x[ITERATION] & p.wheel_mask] = 0
     x[ITERATION] += 1
-    x[PHASE] = x[PHASE] - 1 if x[PHASE] > 0 else p.block_size - 1
+    x[PHASE] = phase_after(p, x[PHASE])
     return finished
 
 
@@ -308,7 +309,7 @@ def coast(
         ran += 1
         if bucket_hit:
             break
-        phase = phase - 1 if phase > 0 else p.block_size - 1
+        phase = phase_after(p, phase)
     if ran == 0:
         return 0
     state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
@@ -328,7 +329,7 @@ def coast(
         # What finishes belongs to the last iteration that ran.
         x[ITERATION] = first + ran - 1
         finished = finish_bucket(p, state, record, saturated, recording)
-        phase = phase - 1 if phase > 0 else p.block_size - 1
+        phase = phase_after(p, phase)
     x[ITERATION] = first + ran
     x[PHASE] = phase
     return finished
