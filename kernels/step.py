@@ -50,7 +50,7 @@ from fastq.kernels._layout import (
     State,
     Tables,
 )
-from fastq.kernels.histogram import bin_of
+from fastq.kernels.histogram import count
 from fastq.kernels.iteration_time import iteration_ps
 from fastq.kernels.measures import measure_latencies, measure_redone
 from fastq.kernels.memory import blocks_of
@@ -116,7 +116,7 @@ def run_batch(
         waiting = x[WAITING] + x[STACKED]
         x[SUM_WAITING] += waiting
         x[MAX_WAITING] = max(x[MAX_WAITING], waiting)
-    state.histograms[HIST_ITERATION, index_of(bin_of(duration))] += 1
+    count(state.histograms, HIST_ITERATION, duration)
     if recording:
         record_iteration(
             p,
@@ -278,9 +278,6 @@ def coast(
     single = planes.shape[0] == 1
     per_iteration = planes[0, PER_KV_TOKEN] * decoding
     duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
-    # Iteration times only grow here, so they are counted bin by bin, of which ``counted`` so far.
-    bin_now = 0
-    counted = 0
     elapsed = 0
     free_sum = 0
     ran = 0
@@ -298,12 +295,7 @@ def coast(
             start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
             held = kv + (ran + 1) * decoding
             record_iteration(p, state, record, start_ns, duration, 0, held, 0, held, free, 0)
-        bin_next = bin_of(duration)
-        if bin_next != bin_now:
-            if ran > counted:
-                state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
-                counted = ran
-            bin_now = bin_next
+        count(state.histograms, HIST_ITERATION, duration)
         elapsed += duration
         bucket_hit = state.wheel[index_of((first + ran) & i64(p.wheel_mask))] != NO_SLOT
         ran += 1
@@ -312,7 +304,6 @@ def coast(
         phase = phase_after(p, phase)
     if ran == 0:
         return 0
-    state.histograms[HIST_ITERATION, index_of(bin_now)] += ran - counted
     if lookahead:
         for k in range(ran):
             state.profile[(first + k) & p.wheel_mask] = 0
