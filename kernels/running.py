@@ -19,7 +19,6 @@ from fastq.kernels._layout import (
     GROWTH_FREE,
     ITERATION,
     NEWER,
-    NEWEST,
     NO_SLOT,
     OLDER,
     OUTPUT,
@@ -55,31 +54,30 @@ def release_slot(state: State, slot: int) -> None:
 
 
 @device
+def newest(state: State) -> int:
+    """The most recently admitted request's slot; row 0, which is no slot's, holds the ends of the running set."""
+    return i64(state.seqs[at(NO_SLOT, OLDER)])
+
+
+@device
 def append_newest(state: State, slot: int) -> None:
     """Add ``slot`` to the running set as its most recently admitted."""
-    x = state.x
-    newest = x[NEWEST]
-    state.seqs[at(slot, OLDER)] = newest
+    before = newest(state)
+    state.seqs[at(slot, OLDER)] = before
     state.seqs[at(slot, NEWER)] = NO_SLOT
-    if newest != NO_SLOT:
-        state.seqs[at(newest, NEWER)] = slot
-    x[NEWEST] = slot
-    x[RUNNING] += 1
+    state.seqs[at(before, NEWER)] = slot
+    state.seqs[at(NO_SLOT, OLDER)] = slot
+    state.x[RUNNING] += 1
 
 
 @device
 def remove(state: State, slot: int) -> None:
     """Take ``slot`` out of the running set."""
-    x = state.x
     older = i64(state.seqs[at(slot, OLDER)])
     newer = i64(state.seqs[at(slot, NEWER)])
-    if older != NO_SLOT:
-        state.seqs[at(older, NEWER)] = newer
-    if newer != NO_SLOT:
-        state.seqs[at(newer, OLDER)] = older
-    else:
-        x[NEWEST] = older
-    x[RUNNING] -= 1
+    state.seqs[at(older, NEWER)] = newer
+    state.seqs[at(newer, OLDER)] = older
+    state.x[RUNNING] -= 1
 
 
 @device

@@ -21,7 +21,6 @@ from fastq.kernels._layout import (
     FRESH,
     GROWTH_FREE,
     ITERATION,
-    NEWEST,
     NONE,
     PHASE,
     PREEMPTED,
@@ -38,7 +37,7 @@ from fastq.kernels.lookahead import plan, unplan_decoding
 from fastq.kernels.measures import measure_redone
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event
-from fastq.kernels.running import decoding_kv, leave_decoding, remaining_decodes, remove
+from fastq.kernels.running import decoding_kv, leave_decoding, newest, remaining_decodes, remove
 from fastq.kernels.slots import at, i64, index_of, time_at
 from fastq.kernels.wheel import take_off
 
@@ -103,7 +102,7 @@ def preempt_newest(
     """Preempt the most recently admitted request; the blocks that the others need in this iteration."""
     x = state.x
     seqs = state.seqs
-    slot = x[NEWEST]
+    slot = newest(state)
     remove(state, slot)
     if i64(seqs[at(slot, CHUNK)]) != 0:
         held = i64(seqs[at(slot, CACHED)])

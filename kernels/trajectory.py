@@ -27,13 +27,13 @@ from fastq.kernels._layout import (
     IDLE_NS,
     IN_WINDOW,
     ITERATION,
-    NEWEST,
     NEXT_ARRIVAL_NS,
     NEXT_INDEX,
     NO_SLOT,
     NONE,
     NOW_NS,
     NOW_PS,
+    OLDER,
     PAUSED,
     RECORD_FULL,
     RUNNING,
@@ -52,6 +52,7 @@ from fastq.kernels.measures import open_window, warmup_over
 from fastq.kernels.queue import absorb_arrivals, draw_backlog, draw_next
 from fastq.kernels.recorder import has_room
 from fastq.kernels.serve import serve_running
+from fastq.kernels.slots import at
 from fastq.kernels.step import can_coast, coast, end_iteration, run_batch
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
         x[k] = 0
     x[STARTED] = 1
     x[FREE_BLOCKS] = p.kv_blocks
-    x[NEWEST] = NO_SLOT
+    state.seqs[at(NO_SLOT, OLDER)] = NO_SLOT
     x[FAILED_AT] = NONE
     x[HALF_OF] = NONE
     x[HEAD_INDEX] = NONE
