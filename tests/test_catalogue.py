@@ -31,10 +31,12 @@ GRIDS = sorted(path.stem for path in (DATA / "grids").glob("*.toml"))
 POINTS = {
     "quickstart": 2304,
     "paper-table-1": 6,
-    "paper-table-1-predicted": 6,
+    "paper-table-1-predicted": 12,
     "metastable": 208,
     "paper-figure-2": 1,
     "rtx-4090": 2,
+    "prefill-h100": 1,
+    "known-answers": 8,
 }
 LARGEST_FILE_BYTES = 64 * 1024
 

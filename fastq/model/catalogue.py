@@ -1,8 +1,8 @@
-"""The entries that ship with fastq: workloads, replicas and grids.
+"""The entries that ship with fastq: workloads, replicas, grids and measurements.
 
 ``data/workloads/NAME.parquet`` holds equally likely pairs of lengths, ``data/replicas/NAME.toml`` the
-settings of a replica and its iteration time, ``data/grids/NAME.toml`` a spec. Every entry names its source
-and its licence.
+settings of a replica and its iteration time, ``data/grids/NAME.toml`` a spec, ``data/validation/NAME.toml``
+what others measured. Every entry names its source and its licence.
 """
 
 from __future__ import annotations
@@ -91,6 +91,11 @@ def load_replica(name: str, place: Place | None = None) -> dict[str, dict[str, o
 def replica_path(name: str) -> Path:
     """Return the file of a replica that ships."""
     return _DATA / "replicas" / f"{name}.toml"
+
+
+def validation_paths() -> tuple[Path, ...]:
+    """List the files of published measurements that ship."""
+    return tuple(_DATA / "validation" / f"{name}.toml" for name in _names("validation", ".toml"))
 
 
 def _names(folder: str, suffix: str) -> tuple[str, ...]:
