@@ -262,6 +262,55 @@ def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) 
     assert "1 requests/s" not in picture.read_text()
 
 
+def test_simulate_draws_latencies_at_rates_up_to_the_boundary(spec: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "latency.svg"
+    done = fastq("simulate", spec, "--latencies", picture, "--json")
+    assert done.returncode == 0
+    assert f"wrote {picture}" in done.stderr
+    result = json.loads(done.stdout)
+    loads = [row["arrival_rate_rps"] / result["point"]["service_rate_rps"] for row in result["rates"]]
+    assert len(loads) == 12
+    assert loads == sorted(loads)
+    assert [loads[0], loads[-1]] == pytest.approx([0.1, 0.99], rel=1e-3)
+    text = picture.read_text()
+    for words in (
+        "Time to first token (s)",
+        "KV cache capacity: 1,000 tokens",
+        "2 replications of 200 requests",
+    ):
+        assert words in text, words
+
+
+def test_latencies_are_drawn_at_the_rates_that_are_given(spec: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "latency.svg"
+    done = fastq(
+        "simulate", spec, "--rate", 1, "--rate", 50, "--latencies", picture, "--json", "--size", "slide"
+    )
+    assert done.returncode == 0
+    assert [row["arrival_rate_rps"] for row in json.loads(done.stdout)["rates"]] == [1, 50]
+    assert "Open marks: the queue is not shown to be stable" in picture.read_text()
+
+
+def test_map_draws_every_point_against_theory(
+    swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    picture = tmp_path / "theory.svg"
+    words = ("map", swept[0], "--against-theory", "-o", picture)
+    assert fastq(*words).returncode == 0
+    text = picture.read_text()
+    for shown in ("Simulated ÷ theory: median", "12 points", "small"):
+        assert shown in text, shown
+    assert fastq(*words, "--where", "replica.max_num_seqs=4").returncode == 0
+    assert "4 points" in picture.read_text()
+    assert "Sequence limit: 4 requests." in picture.read_text()
+    refused = fastq(*words, "--x", "replica.max_num_seqs")
+    assert refused.returncode == 2
+    assert "can't be given together with --against-theory" in refused.stderr
+    unknown = fastq(*words, "--where", "replica.watermark=1")
+    assert unknown.returncode == 2
+    assert "this data set has: replica.kv_capacity_tokens, replica.max_num_seqs" in unknown.stderr
+
+
 def test_a_timeline_without_rates_names_preempted_requests(spec: Path, tmp_path: Path) -> None:
     picture = tmp_path / "line.svg"
     words = ("--set", 'run.measure=["boundary"]', "--timeline", picture)
@@ -272,10 +321,14 @@ def test_a_timeline_without_rates_names_preempted_requests(spec: Path, tmp_path:
 
 
 def test_simulate_refuses_file_names_before_it_runs(spec: Path) -> None:
-    for option in ("--timeline", "--trajectories"):
+    for option, ending in (
+        ("--timeline", ".parquet"),
+        ("--trajectories", ".parquet"),
+        ("--latencies", ".svg"),
+    ):
         done = fastq("simulate", spec, option, "rows.gif")
         assert done.returncode == 2
-        assert ".parquet" in done.stderr
+        assert ending in done.stderr
 
 
 def test_point_outside_the_grid_exits_2(spec: Path) -> None:

@@ -81,10 +81,10 @@ def test_the_examples_of_map(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (made,) = re.findall("'(fastq sweep [^']+)'", map_command._EPILOG)
     examples = commands(map_command._EPILOG)
-    assert len(examples) == 2
+    assert len(examples) == 3
     for words in (shlex.split(made), *examples):
         assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
-    assert {path.name for path in tmp_path.iterdir()} == {"results", "map.png", "lines.pdf"}
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "map.png", "lines.pdf", "theory.png"}
 
 
 @pytest.mark.parametrize("name", ["metastable.toml", "theory.toml"])

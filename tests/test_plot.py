@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,13 @@ from matplotlib.text import Text
 
 from fastq.errors import SpecError
 from fastq.plot import style
-from fastq.plot.axis import plot_axis
+from fastq.plot.against_theory import BINDING_MARKS, draw_against_theory
+from fastq.plot.axis import log_ticks, plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
 from fastq.plot.facet_title import title_lines
 from fastq.plot.labels import STATUS_WORDS, rate_label
+from fastq.plot.latency import LATENCIES, PERCENTILES, draw_latencies
 from fastq.plot.ratio_scale import ABOVE_HATCH, ratio_scale
 from fastq.plot.selection import Selection, select
 from fastq.plot.status_marks import STATUS_MARKS, thinned
@@ -452,6 +454,159 @@ def test_bins_hold_means_and_extremes() -> None:
     np.testing.assert_allclose(mean, [3.0, 5.0])
     np.testing.assert_allclose(least, [2.0, 4.0])
     np.testing.assert_allclose(largest, [4.0, 6.0])
+
+
+BOUNDARY = {
+    "service_rate_rps": 4.0,
+    "service_rate_low_rps": 3.9,
+    "service_rate_high_rps": 4.1,
+    "theory_rate_rps": 4.4,
+    "rejected_share": 0.0,
+}
+
+
+def at_rate(rate_rps: float, verdict: str = "stable", **columns: float | None) -> dict[str, Any]:
+    """A row of the table of rates whose latencies rise with the rate; intervals of 10%."""
+    row: dict[str, Any] = {"arrival_rate_rps": rate_rps, "verdict": verdict}
+    for latency, _, _ in LATENCIES:
+        for place, (percentile, *_) in enumerate(PERCENTILES):
+            value = 0.1 * (1 + place) * (1 + rate_rps)
+            name = f"{latency}_{percentile}"
+            row |= {name: value, f"{name}_low": 0.9 * value, f"{name}_high": 1.1 * value}
+    return row | columns
+
+
+def panels_of(figure: Figure) -> list[Axes]:
+    return [axes for axes in figure.axes if axes.get_xlabel()]
+
+
+def curve(panel: Axes, percentile: int, *, filled: bool) -> list[float]:
+    """The rates at which a percentile is drawn with filled or with open marks."""
+    _, _, colour, _, marker = PERCENTILES[percentile]
+    return [
+        float(x)
+        for line in panel.lines
+        if line.get_marker() == marker and line.get_color() == colour
+        if (line.get_markerfacecolor() == "white") != filled
+        for x in line.get_xdata()
+    ]
+
+
+@pytest.mark.parametrize("size", style.SIZES.values(), ids=style.SIZES)
+def test_latencies_say_what_they_show(tmp_path: Path, size: style.Size) -> None:
+    rows = [at_rate(1.0), at_rate(3.0), at_rate(3.95, "undecided"), at_rate(6.0, "unstable")]
+    figure = draw_latencies(rows, BOUNDARY, title="A title", note="seed 1", size=size)
+    text = svg(figure, tmp_path / "latency.svg")
+    for words in (
+        "A title",
+        "seed 1",
+        "Time to first token (s)",
+        "Time per output token (ms)",
+        "Arrival to last token (s)",
+        "Arrival rate (requests/s)",
+        "99th percentile",
+        "simulated boundary, 95% interval",
+        "undecided, unstable: of a finite run",
+    ):
+        assert words in text, words
+    for panel in panels_of(figure):
+        assert panel.get_yscale() == "log"
+        assert panel.get_xscale() == "linear"
+        for percentile in range(3):
+            assert curve(panel, percentile, filled=True) == [1.0, 3.0]
+            assert curve(panel, percentile, filled=False) == [3.95, 6.0]
+
+
+def test_latencies_stand_where_they_are_with_their_intervals_and_the_boundary() -> None:
+    rows = [at_rate(1.0), at_rate(3.0)]
+    point = BOUNDARY | {"rejected_share": 0.5}
+    figure = draw_latencies(rows[::-1], point, title="t", note="n", size=SIZE)
+    per_token = panels_of(figure)[1]
+    (median, *_) = per_token.containers
+    np.testing.assert_allclose(median.lines[0].get_ydata(), [200, 400])
+    (bars,) = median.lines[2]
+    np.testing.assert_allclose([segment[:, 1] for segment in bars.get_segments()], [[180, 220], [360, 440]])
+    upright = [xs[0] for xs in (list(line.get_xdata()) for line in per_token.lines) if xs == [xs[0], xs[0]]]
+    assert {8.0, 8.8} <= set(upright), "of arrivals, half of which are rejected"
+    spans = [patch.get_extents().transformed(per_token.transData.inverted()) for patch in per_token.patches]
+    assert any(np.allclose([span.x0, span.x1], [7.8, 8.2]) for span in spans)
+
+
+def test_rates_far_beyond_the_boundary_get_a_logarithmic_axis(tmp_path: Path) -> None:
+    rows = [at_rate(1.0), at_rate(50.0, "unstable")]
+    figure = draw_latencies(rows, BOUNDARY, title="t", note="n", size=SIZE)
+    assert {panel.get_xscale() for panel in panels_of(figure)} == {"log"}
+    for panel in panels_of(figure):
+        assert panel.get_xlim()[0] < 1 < 50 < panel.get_xlim()[1]
+
+
+def test_a_latency_that_nothing_has_gets_no_panel(tmp_path: Path) -> None:
+    none = {f"tpot_s_{name}{end}": None for name in ("p50", "p90", "p99") for end in ("", "_low", "_high")}
+    rows = [at_rate(1.0, **none), at_rate(2.0, **none)]
+    figure = draw_latencies(rows, BOUNDARY, title="t", note="n", size=SIZE)
+    assert [panel.get_title(loc="left") for panel in panels_of(figure)] == [
+        "Time to first token (s)",
+        "Arrival to last token (s)",
+    ]
+    assert "finite run" not in svg(figure, tmp_path / "latency.svg")
+
+
+def test_latency_pictures_have_the_same_bytes(tmp_path: Path) -> None:
+    files = []
+    for name in ("a.png", "b.png"):
+        figure = draw_latencies([at_rate(1.0), at_rate(2.0)], BOUNDARY, title="t", note="n", size=SIZE)
+        style.save(figure, tmp_path / name, size=SIZE)
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
+def test_every_point_stands_against_theory(points: pa.Table, tmp_path: Path) -> None:
+    figure = draw_against_theory(points, title="t", note="n", size=SIZE, boundary="Simulated boundary")
+    against, ratio = panels_of(figure)
+    text = svg(figure, tmp_path / "theory.svg")
+    for words in (
+        "Simulated boundary (requests/s)",
+        "limited by KV memory",
+        "open: precision not reached",
+        "equal",
+    ):
+        assert words in text, words
+    assert "token budget" not in text
+    able = [row for row in points.to_pylist() if row["status"] != "skipped"]
+    for panel, unit in ((against, "theory_rate_rps"), (ratio, None)):
+        drawn = {
+            (float(x), float(y))
+            for line in panel.lines
+            if line.get_marker() in {marker for _, marker in BINDING_MARKS.values()}
+            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        }
+        wanted = {
+            (row["theory_rate_rps"], row["service_rate_rps"] / (1 if unit else row["theory_rate_rps"]))
+            for row in able
+        }
+        assert drawn == wanted
+        assert marked_points(panel, "o") + marked_points(panel, "s") == 1
+        assert len(panel.containers) > 0
+    assert against.get_xlim() == against.get_ylim()
+
+
+def test_error_bars_are_left_out_where_points_are_many(points: pa.Table) -> None:
+    many = pa.concat_tables([points] * 8)
+    figure = draw_against_theory(many, title="t", note="n", size=SIZE, boundary="b")
+    assert all(len(panel.containers) == 0 for panel in panels_of(figure))
+
+
+def test_points_that_cant_run_make_no_picture(points: pa.Table) -> None:
+    skipped = points.filter(pa.compute.equal(points["status"], "skipped"))
+    with pytest.raises(SpecError, match="none of these points can run"):
+        draw_against_theory(skipped, title="t", note="n", size=SIZE, boundary="b")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.07, 3000.0), (28.0, 62.0), (2.8, 3.7), (1.1, 1.4)])
+def test_logarithmic_ticks_are_within_their_axis_and_few(low: float, high: float) -> None:
+    ticks, minor = log_ticks(low, high, 7)
+    assert 2 <= len(ticks) <= 7
+    assert all(low <= tick <= high for tick in [*ticks, *minor])
 
 
 def test_a_name_without_a_known_ending_is_refused() -> None:

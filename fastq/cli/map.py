@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fastq.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from fastq.model.point import Scalar
-    from fastq.plot.selection import Selection
     from fastq.store.manifest import Manifest
 
 _BOUNDARIES = {
@@ -36,9 +38,13 @@ dashed; simulated over theory; and what limits it: KV memory, the sequence limit
 alone it has lines instead, with error bars or, where points are many, a band. Other axes become rows of panels,
 or are held by --where.
 
+With --against-theory every point is a mark instead, whatever its axes: its simulated rate against that of theory,
+and their ratio.
+
 examples, after 'fastq sweep quickstart --out results':
   fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
-  fastq map results --x replica.kv_capacity_tokens --where workload.output_scale=4 -o lines.pdf"""
+  fastq map results --x replica.kv_capacity_tokens --where workload.output_scale=4 -o lines.pdf
+  fastq map results --against-theory -o theory.png"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,6 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--x", metavar="AXIS", help="axis to the right (may be left out where there is only one)"
     )
     parser.add_argument("--y", metavar="AXIS", help="axis upwards; without it, lines along --x")
+    parser.add_argument(
+        "--against-theory",
+        action="store_true",
+        help="simulated against theory, a mark for each point, without --x and --y",
+    )
     parser.add_argument(
         "--where",
         metavar="AXIS=VALUE",
@@ -79,26 +90,67 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Draw the picture."""
+    from fastq.cli.text_file import check_directory
+    from fastq.plot import style
+    from fastq.store.location import open_location
+    from fastq.store.manifest import require_manifest
+
+    path = style.check_ending(args.output)
+    check_directory(path, "--output")
+    _refuse_axes(args)
+    manifest = require_manifest(open_location(args.dir))
+    table = _read(args.dir, manifest, args.boundary)
+    draw = _draw_against_theory if args.against_theory else _draw_along_axes
+    style.save(draw(args, manifest, table), path, size=style.SIZES[args.size])
+    sys.stdout.write(f"{path}\n")
+    return ExitStatus.DONE
+
+
+def _refuse_axes(args: argparse.Namespace) -> None:
+    from fastq.errors import SpecError
+
+    for option in ("x", "y"):
+        if args.against_theory and getattr(args, option) is not None:
+            raise SpecError(
+                "can't be given together with --against-theory, which shows every point whatever its axes; "
+                "--where holds an axis at one value",
+                key=f"--{option}",
+                value=getattr(args, option),
+            )
+
+
+def _draw_along_axes(args: argparse.Namespace, manifest: Manifest, table: pa.Table) -> Figure:
     from fastq.plot import style
     from fastq.plot.boundary_lines import draw_boundary_lines
     from fastq.plot.boundary_map import draw_boundary_map
     from fastq.plot.selection import select
-    from fastq.store.location import open_location
-    from fastq.store.manifest import require_manifest
 
-    path, size = style.check_ending(args.output), style.SIZES[args.size]
-    manifest = require_manifest(open_location(args.dir))
-    table = _read(args.dir, manifest, args.boundary)
     axes = _axes(manifest, table)
     x = args.x or _only_axis(axes, args.dir)
     selection = select(table, axes, x=x, y=args.y, where=dict(args.where), source=args.dir)
     draw = draw_boundary_lines if len(selection.y.values) == 1 else draw_boundary_map
-    title = manifest.title or args.dir
-    note = _note(manifest, selection, args.boundary)
-    boundary = _BOUNDARIES[args.boundary]
-    style.save(draw(selection, title=title, note=note, size=size, boundary=boundary), path, size=size)
-    sys.stdout.write(f"{path}\n")
-    return ExitStatus.DONE
+    return draw(
+        selection,
+        title=manifest.title or args.dir,
+        note=_note(manifest, table, selection.rows, selection.chosen, args.boundary),
+        size=style.SIZES[args.size],
+        boundary=_BOUNDARIES[args.boundary],
+    )
+
+
+def _draw_against_theory(args: argparse.Namespace, manifest: Manifest, table: pa.Table) -> Figure:
+    from fastq.plot import style
+    from fastq.plot.against_theory import draw_against_theory
+    from fastq.plot.selection import hold
+
+    rows, chosen = hold(table, _axes(manifest, table), dict(args.where), source=args.dir)
+    return draw_against_theory(
+        table.take(rows),
+        title=manifest.title or args.dir,
+        note=f"{_note(manifest, table, rows, chosen, args.boundary)}\n{_spread(table, rows)}",
+        size=style.SIZES[args.size],
+        boundary=_BOUNDARIES[args.boundary],
+    )
 
 
 def _held(text: str) -> tuple[str, str]:
@@ -180,18 +232,20 @@ def _measured(manifest: Manifest, boundary: str) -> str:
     return f"Largest rate with {', '.join(limits)}"
 
 
-def _note(manifest: Manifest, selection: Selection, boundary: str) -> str:
+def _note(manifest: Manifest, table: pa.Table, rows: NDArray[np.int64], chosen: str, boundary: str) -> str:
     """Say below the picture what was run, how much of it, and how sharp it is."""
     import numpy as np
 
-    run, rows, chosen = manifest.document["canonical"]["run"], selection.rows, selection.chosen
+    from fastq.plot.selection import numbers, texts
+
+    run = manifest.document["canonical"]["run"]
     points = f"{len(rows):,} points"
-    if selection.table.num_rows < manifest.points:
-        points += f" ({selection.table.num_rows:,} of {manifest.points:,} finished)"
-    skipped = sum(int((selection.words("status", facet) == "skipped").sum()) for facet in selection.facets)
+    if table.num_rows < manifest.points:
+        points += f" ({table.num_rows:,} of {manifest.points:,} finished)"
+    skipped = int((texts(table, "status")[rows] == "skipped").sum())
     if skipped:
         points += f", {skipped:,} can't run"
-    rate, low, high = (selection.numbers(f"service_rate{end}_rps", rows) for end in ("", "_low", "_high"))
+    rate, low, high = (numbers(table, f"service_rate{end}_rps")[rows] for end in ("", "_low", "_high"))
     half_widths = (high - low) / (2 * rate)
     half_widths = half_widths[np.isfinite(half_widths)]
     sharp = f"; 95% interval ±{np.median(half_widths):.2%} (median)" if len(half_widths) else ""
@@ -201,3 +255,17 @@ def _note(manifest: Manifest, selection: Selection, boundary: str) -> str:
         f"requests{until}, seed {run['seed']}; {points}{sharp}."
     ]
     return "\n".join(([f"{chosen[0].upper()}{chosen[1:]}."] if chosen else []) + lines)
+
+
+def _spread(table: pa.Table, rows: NDArray[np.int64]) -> str:
+    """Say how far simulation lies from theory."""
+    import numpy as np
+
+    from fastq.plot.selection import numbers
+
+    ratio = numbers(table, "service_rate_rps")[rows] / numbers(table, "theory_rate_rps")[rows]
+    if not np.isfinite(ratio).any():
+        return ""
+    least, low, middle, high, most = np.nanquantile(ratio, (0, 0.05, 0.5, 0.95, 1))
+    within = f"middle 90% {low:.3f} to {high:.3f}, all {least:.3f} to {most:.3f}"
+    return f"Simulated ÷ theory: median {middle:.3f}, {within}."

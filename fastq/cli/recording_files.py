@@ -129,19 +129,10 @@ def write_timeline(
 
 
 def _note(spec: Spec, point: Point, row: dict[str, Any]) -> str:
-    from fastq.cli.text_table import number
-    from fastq.plot.labels import facet_label
+    from fastq.cli.point_note import boundary_words, setting_words
 
-    where = ", ".join(facet_label(key, value) for key, value in point.axes.items())
-    if point.case is not None:
-        where = ", ".join(part for part in (f"case: {point.case}", where) if part)
-    lines = [
-        f"Boundary: {number(row['theory_rate_rps'])} requests/s by theory, "
-        f"{number(row['service_rate_rps'])} simulated "
-        f"({number(row['service_rate_low_rps'])} to {number(row['service_rate_high_rps'])}, 95%).",
-        f"One replication, seed {spec.run.seed}. Bands: lowest to highest value; lines: mean over time.",
-    ]
-    return "\n".join(([f"{where[0].upper()}{where[1:]}."] if where else []) + lines)
+    run = f"One replication, seed {spec.run.seed}. Bands: lowest to highest value; lines: mean over time."
+    return "\n".join([*setting_words(point), boundary_words(row), run])
 
 
 def _write_parquet(

@@ -20,6 +20,7 @@ examples:
   fastq simulate paper-table-1 --point 2
   fastq simulate spec.toml --rate 2 --rate 4                    latencies and a verdict at two arrival rates
   fastq simulate paper-figure-2 --timeline queue.png            queues over time, one curve a rate
+  fastq simulate spec.toml --latencies latency.png              latencies against the rate, up to the boundary
   fastq simulate spec.toml --rate 3 --trajectories rows.parquet a row per request
 
 A verdict says whether the queue stays bounded at a rate: stable, unstable, metastable or undecided."""
@@ -56,6 +57,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write waiting, running and KV tokens over time: .parquet, or a picture (.png, .svg, .pdf)",
     )
     parser.add_argument(
+        "--latencies",
+        metavar="FILE",
+        help="draw latencies against the arrival rate (.png, .svg, .pdf); with no rates given, at 12 from 0.1 to "
+        "0.99 of the simulated boundary",
+    )
+    parser.add_argument(
         "--size", choices=("page", "slide"), default="page", help="of the picture (default: page)"
     )
     parser.add_argument(
@@ -71,20 +78,24 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from fastq.api import simulate
-    from fastq.cli import recording_files
+    from fastq.cli import latency_picture, recording_files
     from fastq.engine.backend import warm_up
     from fastq.engine.executors import refuse_counts
 
     refuse_counts(threads=args.threads)
     timeline = recording_files.check_timeline(args.timeline)
     trajectories = recording_files.check_parquet(args.trajectories, "--trajectories")
+    latencies = latency_picture.check_picture(args.latencies)
     spec = load(args)
     spec.positions(args.point)
     if args.rate:
         spec = spec.at_rates(args.rate)
-    tell_unused(spec)
+    if latencies is None:
+        tell_unused(spec)
     with compile_notice():
-        warm_up(spec)
+        warm_up(spec if latencies is None else spec.at_rates([1.0]))
+    if latencies:
+        spec = latency_picture.with_rates(spec, args.point, threads=args.threads, backend=args.backend)
     began_s = time.perf_counter()
     result = simulate(spec, point=args.point, threads=args.threads, backend=args.backend)
     elapsed_s = time.perf_counter() - began_s
@@ -103,6 +114,9 @@ def run(args: argparse.Namespace) -> int:
         if timeline:
             recording_files.write_timeline(recordings, timeline, spec, result, args.size)
             _wrote(timeline)
+    if feasible and latencies:
+        latency_picture.write_latencies(latencies, spec, result, args.size)
+        _wrote(latencies)
     return ExitStatus.DONE if feasible else ExitStatus.NOTHING_FEASIBLE
 
 

@@ -114,7 +114,7 @@ def _status(comparisons: Sequence[Comparison], fail_beyond: float | None) -> int
     ]
     if not beyond:
         return ExitStatus.DONE
-    sys.stderr.write(f"fastq: end-to-end errors beyond {fail_beyond:.3%}: {'; '.join(beyond)}\n")
+    sys.stderr.write(f"fastq: end-to-end errors beyond {fail_beyond * 100:g}%: {'; '.join(beyond)}\n")
     return ExitStatus.FAILED
 
 

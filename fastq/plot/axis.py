@@ -119,11 +119,8 @@ class PlotAxis:
         if few or (len(positions) <= min(most, 8) and all(_is_short(value) for value in positions)):
             return positions, []
         if self.kind == "linear":
-            from matplotlib.ticker import MaxNLocator
-
-            ticks = MaxNLocator(nbins=min(most, 6), steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-            return [float(tick) for tick in ticks if low <= tick <= high], []
-        return _log_ticks(low, high, min(most, 8))
+            return _round_ticks(low, high, min(most, 6)), []
+        return log_ticks(low, high, min(most, 8))
 
 
 def plot_axis(key: str, values: Sequence[Scalar]) -> PlotAxis:
@@ -176,7 +173,8 @@ def _is_short(value: float) -> bool:
     return len(text) <= 5 and math.isclose(float(text.rstrip("kMG")) * factor, value, rel_tol=1e-9)
 
 
-def _log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[float]]:
+def log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[float]]:
+    """Return at most so many round values for the ticks of a logarithmic axis, and those of the minor ticks."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [digit * 10.0**decade for decade in decades for digit in range(1, 10)]
     inside = [value for value in fine if low <= value <= high]
@@ -184,4 +182,13 @@ def _log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[fl
         chosen = [v for v in (d * 10.0**decade for decade in decades for d in digits) if low <= v <= high]
         if 2 <= len(chosen) <= most:
             return chosen, inside
+    if len(inside) < 2:
+        return _round_ticks(low, high, most), []
     return inside[:: max(1, -(-len(inside) // most))], inside
+
+
+def _round_ticks(low: float, high: float, most: int) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high]

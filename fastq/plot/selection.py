@@ -125,14 +125,9 @@ def select(
     SpecError
         Where an axis or a value doesn't exist, nothing is left, or too many facets are.
     """
-    for option, key in (("--x", x), ("--y", y), *(("--where", name) for name in where)):
-        if key is not None and key not in axes:
-            raise SpecError(
-                f"no such axis; this data set has: {_listed(list(axes))}",
-                source=source,
-                key=option,
-                value=key,
-            )
+    for option, key in (("--x", x), ("--y", y)):
+        if key is not None:
+            _refuse_unknown(axes, key, option, source)
     if x == y:
         raise SpecError("--x and --y must be two different axes", source=source, key="--y", value=y)
     if twice := [key for key in where if key in (x, y)]:
@@ -142,25 +137,55 @@ def select(
             key="--where",
             value=twice[0],
         )
+    rows, chosen = hold(table, axes, where, source=source)
     coded = {key: _encode(table, key, values) for key, values in axes.items()}
-    keep = np.ones(table.num_rows, dtype=bool)
-    for key, text in where.items():
-        codes, values = coded[key]
-        keep &= codes == _find(values, text, key, source)
-    rows = np.flatnonzero(keep)
-    if len(rows) == 0:
-        raise SpecError("no finished point has these values", source=source, key="--where", value=dict(where))
     rest = [key for key in axes if key not in (x, y, *where) and len(coded[key][1]) > 1]
     x_axis, x_index = _drawn(x, coded[x], rows)
     y_axis, y_index = (
         _drawn(y, coded[y], rows) if y is not None else (plot_axis("", [0]), np.zeros_like(rows))
     )
     facets = _facets(rows, x_index, y_index, rest, coded, source)
-    chosen = ", ".join(
-        facet_label(key, coded[key][1][_find(coded[key][1], text, key, source)])
-        for key, text in where.items()
-    )
     return Selection(table, x_axis, y_axis, facets, chosen)
+
+
+def hold(
+    table: pa.Table, axes: Mapping[str, Sequence[Scalar]], where: Mapping[str, str], *, source: str = ""
+) -> tuple[NDArray[np.int64], str]:
+    """Choose the rows that have these values; return their numbers, and the values in words.
+
+    Parameters
+    ----------
+    table, axes
+        As for :func:`select`.
+    where
+        Values, as typed, by axis.
+    source
+        The data set, for messages.
+
+    Raises
+    ------
+    SpecError
+        Where an axis or a value doesn't exist, or nothing is left.
+    """
+    keep = np.ones(table.num_rows, dtype=bool)
+    words = []
+    for key, text in where.items():
+        _refuse_unknown(axes, key, "--where", source)
+        codes, values = _encode(table, key, axes[key])
+        place = _find(values, text, key, source)
+        keep &= codes == place
+        words.append(facet_label(key, values[place]))
+    rows = np.flatnonzero(keep)
+    if len(rows) == 0:
+        raise SpecError("no finished point has these values", source=source, key="--where", value=dict(where))
+    return rows, ", ".join(words)
+
+
+def _refuse_unknown(axes: Mapping[str, Sequence[Scalar]], key: str, option: str, source: str) -> None:
+    if key not in axes:
+        raise SpecError(
+            f"no such axis; this data set has: {_listed(list(axes))}", source=source, key=option, value=key
+        )
 
 
 def numbers(table: pa.Table, column: str) -> NDArray[np.float64]:

@@ -129,7 +129,7 @@ def check_ending(path: str | Path) -> Path:
 
 
 def save(figure: Figure, path: str | Path, *, size: Size) -> None:
-    """Write the picture as PNG, SVG or PDF by the ending; the same picture gives the same bytes.
+    """Write the picture as PNG, SVG or PDF by the ending, in one step; the same picture gives the same bytes.
 
     Parameters
     ----------
@@ -147,8 +147,13 @@ def save(figure: Figure, path: str | Path, *, size: Size) -> None:
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
     }
-    with pen(size):
-        figure.savefig(path, format=kind, dpi=_PNG_DPI, metadata=timeless[kind])
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with pen(size):
+            figure.savefig(partial, format=kind, dpi=_PNG_DPI, metadata=timeless[kind])
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _settings(size: Size) -> dict[str, Any]:
