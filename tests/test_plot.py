@@ -602,7 +602,9 @@ def test_points_that_cant_run_make_no_picture(points: pa.Table) -> None:
         draw_against_theory(skipped, title="t", note="n", size=SIZE, boundary="b")
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.07, 3000.0), (28.0, 62.0), (2.8, 3.7), (1.1, 1.4)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.07, 3000.0), (28.0, 62.0), (80.0, 290.0), (2.8, 3.7), (1.1, 1.4)]
+)
 def test_logarithmic_ticks_are_within_their_axis_and_few(low: float, high: float) -> None:
     ticks, minor = log_ticks(low, high, 7)
     assert 2 <= len(ticks) <= 7

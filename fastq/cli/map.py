@@ -239,7 +239,7 @@ def _note(manifest: Manifest, table: pa.Table, rows: NDArray[np.int64], chosen: 
     from fastq.plot.selection import numbers, texts
 
     run = manifest.document["canonical"]["run"]
-    points = f"{len(rows):,} points"
+    points = f"{len(rows):,} point{'' if len(rows) == 1 else 's'}"
     if table.num_rows < manifest.points:
         points += f" ({table.num_rows:,} of {manifest.points:,} finished)"
     skipped = int((texts(table, "status")[rows] == "skipped").sum())

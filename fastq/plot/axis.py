@@ -175,6 +175,8 @@ def _is_short(value: float) -> bool:
 
 def log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[float]]:
     """Return at most so many round values for the ticks of a logarithmic axis, and those of the minor ticks."""
+    if high < _LOG_SPAN * low:
+        return _round_ticks(low, high, most), []
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = [digit * 10.0**decade for decade in decades for digit in range(1, 10)]
     inside = [value for value in fine if low <= value <= high]
@@ -182,8 +184,6 @@ def log_ticks(low: float, high: float, most: int) -> tuple[list[float], list[flo
         chosen = [v for v in (d * 10.0**decade for decade in decades for d in digits) if low <= v <= high]
         if 2 <= len(chosen) <= most:
             return chosen, inside
-    if len(inside) < 2:
-        return _round_ticks(low, high, most), []
     return inside[:: max(1, -(-len(inside) // most))], inside
 
 
