@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastq.cli import workload
+from fastq.model.catalogue import replica_gpus
 from fastq.model.workload_file import compare, kv_area_tokens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,7 +174,9 @@ def test_replicas_hold_settings_times_and_provenance(name):
     for plane in entry["iteration_time"]["planes"]:
         assert plane["base_ms"] > 0
         assert all(value >= 0 for value in plane.values())
-    assert set(entry["provenance"]) == {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
+    words = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
+    assert set(entry["provenance"]) - {"gpus"} == words
+    assert replica_gpus(name) == (4 if "x4" in name else 1)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The entries that ship with fastq: workloads, replicas, grids and measurements.
+"""The entries that ship with fastq: workloads, replicas, grids, plans and measurements.
 
 ``data/workloads/NAME.parquet`` holds equally likely pairs of lengths, ``data/replicas/NAME.toml`` the
-settings of a replica and its iteration time, ``data/grids/NAME.toml`` a spec, ``data/validation/NAME.toml``
-what others measured. Every entry names its source and its licence.
+settings of a replica and its iteration time, ``data/grids/NAME.toml`` a spec, ``data/plans/NAME.toml`` a plan,
+``data/validation/NAME.toml`` what others measured. Every workload, replica and measurement names its source.
 """
 
 from __future__ import annotations
@@ -64,6 +64,16 @@ def grid_path(name: str) -> Path:
     return _DATA / "grids" / f"{name}.toml"
 
 
+def plan_names() -> tuple[str, ...]:
+    """List the plans that ship."""
+    return _names("plans", ".toml")
+
+
+def plan_path(name: str) -> Path:
+    """Return the file of a plan that ships."""
+    return _DATA / "plans" / f"{name}.toml"
+
+
 def load_workload(name: str, place: Place | None = None) -> Workload:
     """Load a workload of the catalogue; ``place`` is where its name stands, for errors."""
     return _read_workload(_entry("workloads", ".parquet", name, place or Place("", "workload.catalogue")))
@@ -86,6 +96,12 @@ def load_replica(name: str, place: Place | None = None) -> dict[str, dict[str, o
             raise SpecError(f"table [{table}] is missing", source=str(path), key=table)
         tables[table] = entries
     return tables
+
+
+def replica_gpus(name: str) -> int | None:
+    """Return how many GPUs a replica of the catalogue has; ``None`` where its entry does not say."""
+    gpus = load_replica(name)["provenance"].get("gpus")
+    return gpus if isinstance(gpus, int) else None
 
 
 def replica_path(name: str) -> Path:

@@ -129,7 +129,7 @@ def override(document: Document, name: str, text: str) -> None:
     """Apply ``--set name=text``: the value replaces what the spec, its axes and its cases say of that key."""
     key = ".".join(part.strip().strip("\"'") for part in name.split("."))
     place = Place(OVERRIDE, key or "''", Path())
-    value = _parsed(text)
+    value = parsed(text)
     section, _, leaf = key.partition(".")
     if key == "title":
         document.title = value
@@ -159,7 +159,7 @@ def _override_objective(document: Document, leaf: str, value: object) -> None:
     document.slo[latency] = value
 
 
-def _parsed(text: str) -> object:
+def parsed(text: str) -> object:
     """Read a value as TOML; what is no TOML is a text without its quotes."""
     try:
         parsed = tomllib.loads(f"value = {text}")
