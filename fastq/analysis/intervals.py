@@ -87,6 +87,22 @@ def ratio_interval(
     return Interval(ratio, ratio - half, ratio + half)
 
 
+def at_confidence(interval: Interval, *, replications: int, confidence: float) -> Interval:
+    """Return Student's interval of another confidence than :data:`CONFIDENCE`.
+
+    Parameters
+    ----------
+    interval
+        At :data:`CONFIDENCE`, of as many independent ``replications``. Of its halves the wider counts: the other
+        may have been cut at what is possible.
+    confidence
+        Of the interval that is returned; its lower end is 0 at least.
+    """
+    half = max(interval.high - interval.estimate, interval.estimate - interval.low)
+    half *= student_quantile(replications - 1, confidence) / student_quantile(replications - 1)
+    return Interval(interval.estimate, max(0.0, interval.estimate - half), interval.estimate + half)
+
+
 @cache
 def student_quantile(degrees_of_freedom: int, confidence: float = CONFIDENCE) -> float:
     """Two-sided quantile of Student's t."""
