@@ -6,6 +6,7 @@
 >>> fastq.simulate(spec, arrival_rate=3.0)      # one point
 >>> fastq.sweep(spec, out="results/")           # the grid, into Parquet files
 >>> fastq.read("results/")                      # a pyarrow.Table of points
+>>> fastq.plan("plan.toml").cheapest            # how many GPUs of which kind
 
 Nothing is compiled, and no other package loaded, before one of these is called.
 """
@@ -16,8 +17,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastq.api import load, read, simulate, sweep, theory
+    from fastq.api import load, plan, read, simulate, sweep, theory
     from fastq.closed_forms import ClosedForms
+    from fastq.engine.plan_result import PlannedOption, PlanResult
     from fastq.engine.point_result import PointResult
     from fastq.engine.sweep import SweepSummary
     from fastq.errors import (
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from fastq.model.iteration_time import IterationTime, Plane
     from fastq.model.lengths import LengthLaw
     from fastq.model.load import parse_spec
+    from fastq.model.load_plan import load_plan, parse_plan
+    from fastq.model.plan import Plan
     from fastq.model.point import Arrivals, Point
     from fastq.model.replica import Replica
     from fastq.model.run import Run
@@ -48,7 +52,10 @@ __all__ = [
     "IterationTime",
     "KernelError",
     "LengthLaw",
+    "Plan",
+    "PlanResult",
     "Plane",
+    "PlannedOption",
     "Point",
     "PointResult",
     "Preemption",
@@ -62,7 +69,10 @@ __all__ = [
     "TokenConvention",
     "WorkerError",
     "load",
+    "load_plan",
+    "parse_plan",
     "parse_spec",
+    "plan",
     "read",
     "simulate",
     "sweep",
@@ -70,8 +80,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "fastq.api": ("load", "read", "simulate", "sweep", "theory"),
+    "fastq.api": ("load", "plan", "read", "simulate", "sweep", "theory"),
     "fastq.closed_forms": ("ClosedForms",),
+    "fastq.engine.plan_result": ("PlanResult", "PlannedOption"),
     "fastq.engine.point_result": ("PointResult",),
     "fastq.engine.sweep": ("SweepSummary",),
     "fastq.errors": (
@@ -86,6 +97,8 @@ _HOMES = {
     "fastq.model.iteration_time": ("IterationTime", "Plane"),
     "fastq.model.lengths": ("LengthLaw",),
     "fastq.model.load": ("parse_spec",),
+    "fastq.model.load_plan": ("load_plan", "parse_plan"),
+    "fastq.model.plan": ("Plan",),
     "fastq.model.point": ("Arrivals", "Point"),
     "fastq.model.replica": ("Replica",),
     "fastq.model.run": ("Run",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from fastq.engine.plan_result import PlanResult
     from fastq.engine.point_result import PointResult
     from fastq.engine.progress import Progress
     from fastq.engine.sweep import SweepSummary
+    from fastq.model.plan import Plan
     from fastq.model.spec import Spec
 
 _FORMS = (
@@ -121,6 +124,60 @@ def simulate(
         rates = (arrival_rate,) if isinstance(arrival_rate, int | float) else arrival_rate
         spec = spec.at_rates(rates)
     return evaluate_point(spec, point, threads=threads or usable_cpus(), backend=backend)
+
+
+def plan(
+    plan: str | os.PathLike[str] | Mapping[str, object] | Plan,
+    *,
+    data_set: str | os.PathLike[str] | None = None,
+    overrides: Sequence[tuple[str, str]] = (),
+    threads: int | None = None,
+    backend: str = "auto",
+) -> PlanResult:
+    """Work out which fleet serves a demand within limits, and what it costs.
+
+    Parameters
+    ----------
+    plan
+        A TOML file, the name of a plan that comes with fastq, the same as tables, or a loaded plan.
+    data_set
+        Directory or ``pyarrow.fs`` URI of a finished sweep to interpolate in; by default every option is simulated.
+    overrides
+        Dotted keys and values as ``--set key=value`` takes them; not for a loaded plan.
+    threads
+        Threads to use; by default the CPUs that this process may use.
+    backend
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    PlanResult
+        A :class:`fastq.PlannedOption` for each option, and ``cheapest``; ``table()`` is a pyarrow.Table of them.
+
+    Raises
+    ------
+    SpecError
+        The message names the file, the key, the value and what would be accepted.
+    StoreError
+        The data set can't be read, or lacks a point that the plan needs.
+    """
+    from fastq.model.load_plan import load_plan, parse_plan
+    from fastq.model.plan import Plan
+
+    if isinstance(plan, Mapping):
+        plan = parse_plan(plan, overrides=overrides)
+    elif not isinstance(plan, Plan):
+        plan = load_plan(plan, overrides)
+    if data_set is not None:
+        from fastq.engine.plan_from import answer_from
+
+        return answer_from(plan, data_set)
+    from fastq.engine.cpus import usable_cpus
+    from fastq.engine.executors import refuse_counts
+    from fastq.engine.plan import answer_by_simulation
+
+    refuse_counts(threads=threads)
+    return answer_by_simulation(plan, threads=threads or usable_cpus(), backend=backend)
 
 
 def sweep(

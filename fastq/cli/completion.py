@@ -14,7 +14,7 @@ to install:
   zsh   fastq completion zsh > "${fpath[1]}/_fastq"
   fish  fastq completion fish > ~/.config/fish/completions/fastq.fish"""
 
-_FILES = frozenset({"FILE", "FILE.parquet", "TRACE", "DIR", "SPEC"})
+_FILES = frozenset({"FILE", "FILE.parquet", "TRACE", "DIR", "SPEC", "PLAN"})
 """Placeholders that stand for a file or a directory."""
 
 _BASH_GOES_ON = "compopt -o nospace +o filenames 2>/dev/null"
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "completion",
         help="print a completion script for bash, zsh or fish",
-        description="Print a script that makes the shell complete commands, options and grid names.",
+        description="Print a script that makes the shell complete commands, options, grid and plan names.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -74,18 +74,24 @@ def run(args: argparse.Namespace) -> int:
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, list[Argument]]]:
     """Return help and arguments of each command."""
-    from fastq.model.catalogue import grid_names
+    from fastq.model.catalogue import grid_names, plan_names
     from fastq.model.document import settable_keys
+    from fastq.model.load_plan import settable_plan_keys
 
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     texts = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     words = {
         "SPEC": tuple(grid_names()),
+        "PLAN": tuple(plan_names()),
         "TOPIC": (*texts, "spec"),
         "KEY=VALUE": tuple(f"{key}=" for key in settable_keys()),
     }
+    of_plans = words | {"KEY=VALUE": tuple(f"{key}=" for key in settable_plan_keys())}
     return {
-        name: (texts.get(name, ""), [_argument(action, words) for action in command._actions])
+        name: (
+            texts.get(name, ""),
+            [_argument(action, of_plans if name == "plan" else words) for action in command._actions],
+        )
         for name, command in commands.choices.items()
     }
 

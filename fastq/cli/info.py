@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "info",
         help="versions, processors found, and the catalogues that come with fastq",
         description="Say what this installation is made of: versions, CPUs that may be used, GPU, cache "
-        "directory, and the names of the grids, workloads and replicas that come with fastq.",
+        "directory, and the names of the grids, plans, workloads and replicas that come with fastq.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
@@ -43,7 +43,7 @@ def fastq_version() -> str:
 def _facts() -> dict[str, Any]:
     from fastq.engine.backend import gpu_names, why_not_cuda
     from fastq.engine.cpus import usable_cpus
-    from fastq.model.catalogue import grid_names, replica_names, workload_names
+    from fastq.model.catalogue import grid_names, plan_names, replica_names, workload_names
     from fastq.model.version import RESULTS_VERSION
 
     reason = why_not_cuda()
@@ -60,6 +60,7 @@ def _facts() -> dict[str, Any]:
         "cache_directory": os.environ.get("NUMBA_CACHE_DIR", "beside the kernels"),
         "catalogues": {
             "grids": list(grid_names()),
+            "plans": list(plan_names()),
             "workloads": list(workload_names()),
             "replicas": list(replica_names()),
         },
@@ -83,7 +84,12 @@ def _report(facts: dict[str, Any]) -> str:
         + "\nMachine\n"
         + indent(render(machine, left=(0, 1)))
     )
-    keys = {"grids": "a SPEC", "workloads": "workload.catalogue", "replicas": "replica.catalogue"}
+    keys = {
+        "grids": "a SPEC",
+        "plans": "a PLAN",
+        "workloads": "workload.catalogue",
+        "replicas": "replica.catalogue",
+    }
     for kind, names in facts["catalogues"].items():
         text += f"\n{kind.capitalize()} (for {keys[kind]})\n" + indent("\n".join(names) or "none")
     return text

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastq.cli import completion, info, manual, map, simulate, status, sweep, theory, validate, workload
+from fastq.cli import completion, info, manual, map, plan, simulate, status, sweep, theory, workload
 from fastq.cli.exit_status import ExitStatus
 from fastq.errors import FastqError, SpecError
 
@@ -25,6 +26,7 @@ examples:
   fastq simulate quickstart --point 7         one point, as a readable table
   fastq sweep quickstart --out results        the whole grid, into Parquet files
   fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
+  fastq plan chat-and-code                    how many GPUs of which kind, and what they cost
 
 A SPEC is a TOML file, or the name of a grid that comes with fastq ('fastq info' lists them).
 'fastq help spec' lists what a spec can say; 'fastq COMMAND --help' explains a command.
@@ -32,6 +34,7 @@ A SPEC is a TOML file, or the name of a grid that comes with fastq ('fastq info'
 exit status: 0 done, 1 failed, 2 bad usage or spec, 3 nothing feasible, 130 or 143 interrupted"""
 
 _COMMANDS = (sweep, simulate, theory, map, status, validate, workload, info, manual, completion)
+_COMMANDS = (sweep, simulate, theory, map, plan, status, workload, info, manual, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

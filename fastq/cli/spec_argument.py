@@ -24,7 +24,7 @@ def add_spec_argument(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        type=_override,
+        type=override,
         help="override a key of the spec, as in --set replica.max_num_seqs=512 or "
         "--set 'iteration_time.constant=\"40 ms\"'; may be given several times",
     )
@@ -66,7 +66,8 @@ def _tell(spec: Spec, key: str, needed: str, purpose: str) -> None:
     )
 
 
-def _override(text: str) -> tuple[str, str]:
+def override(text: str) -> tuple[str, str]:
+    """Read the KEY=VALUE of ``--set``."""
     key, equals, value = text.partition("=")
     if not (equals and key.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in replica.max_num_seqs=512")
