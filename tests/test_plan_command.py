@@ -136,6 +136,7 @@ def test_nothing_feasible_exits_3_and_says_why(plan, capsys):
         (["plan.toml", "--parquet", "rows.csv"], "--parquet = 'rows.csv': the name must end in .parquet"),
         (["plan.toml", "-o", "no/plan.md"], "-o = 'no': there is no such directory"),
         (["plan.toml", "-o", "."], "-o = '.': is a directory"),
+        (["plan.toml", "--save-workload", "x.parquet"], "--save-workload: only a mixed workload is written"),
         (["plan.toml", "--threads", "0"], "--threads = 0: must be 1 or more"),
         (["plan.toml", "--csv", "--json"], "not allowed with argument"),
         (["plan.toml", "--form", "x"], "unrecognized arguments: --form x"),
@@ -147,6 +148,41 @@ def test_mistakes_exit_2_and_write_nothing(plan, tmp_path, capsys, words, messag
     assert message in shown.err
     assert shown.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
+
+
+MIXED = """\
+[demand]
+peak_rps = 100
+[[demand.workload]]
+share = 0.75
+prompt_tokens = { uniform = [1, 40] }
+output_tokens = { constant = 3 }
+[[demand.workload]]
+share = 0.25
+prompt_tokens = { constant = 5 }
+output_tokens = { constant = 30 }
+[[option]]
+name = "one"
+gpus_per_replica = 1
+replica.kv_capacity_tokens = 500
+iteration_time.constant = "10 ms"
+"""
+SWEPT = """\
+workload.trace = "mixed.parquet"
+iteration_time.constant = "10 ms"
+run = { requests = 500, replications = 2, warmup_requests = 100 }
+grid = { "replica.kv_capacity_tokens" = [250, 1000] }
+"""
+
+
+def test_a_mixed_workload_can_be_swept_and_asked(plan, tmp_path, capsys):
+    (tmp_path / "mixed.toml").write_text(MIXED)
+    (tmp_path / "grid.toml").write_text(SWEPT)
+    assert run("mixed.toml", "--save-workload", "mixed.parquet", "--set", "run.requests=100") == 0
+    assert main(["sweep", "grid.toml", "--out", "swept", "--workers", "1", "--quiet"]) == 0
+    capsys.readouterr()
+    assert run("mixed.toml", "--from", "swept") == 0
+    assert "interpolated in swept" in capsys.readouterr().out
 
 
 def test_a_directory_that_is_no_data_set_exits_1(plan, capsys):

@@ -12,6 +12,8 @@ from fastq.cli.spec_argument import override
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+
     from fastq.engine.plan_result import PlannedOption, PlanResult
     from fastq.model.plan import Plan
 
@@ -88,6 +90,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("-o", "--output", metavar="FILE", help="write what would be printed to a file")
     parser.add_argument("--parquet", metavar="FILE", help="write every column, a row per option, as Parquet")
     parser.add_argument(
+        "--save-workload",
+        metavar="FILE.parquet",
+        help="write the mixed workload, for the workload.trace of a spec whose sweep --from is to be asked",
+    )
+    parser.add_argument(
         "--picture", metavar="FILE", help="draw the day (needs hourly_rps): .svg, .pdf or .png"
     )
     parser.add_argument(
@@ -110,6 +117,10 @@ def run(args: argparse.Namespace) -> int:
     parquet = check_target(args.parquet, "--parquet", ".parquet")
     plan = load_plan(args.plan, args.set)
     picture = _check_picture(args, plan)
+    workload = check_target(args.save_workload, "--save-workload", ".parquet")
+    if workload is not None:
+        write_table(workload, _workload(plan))
+        _wrote(workload)
     result = _answer(args, plan)
     text = _text(args, result)
     if output is None:
@@ -150,6 +161,21 @@ def _check_picture(args: argparse.Namespace, plan: Plan) -> Path | None:
             key="demand.hourly_rps",
         )
     return check_ending(target)
+
+
+def _workload(plan: Plan) -> pa.Table:
+    """Return the mixed workload as a trace."""
+    import pyarrow as pa
+
+    from fastq.errors import SpecError
+
+    if not plan.demand.mixture:
+        raise SpecError(
+            "only a mixed workload is written: a spec can name any other as the plan does",
+            key="--save-workload",
+        )
+    law = plan.spec(plan.options[0]).point(0).law
+    return pa.table({"prompt_tokens": law.prompt_tokens, "output_tokens": law.output_tokens})
 
 
 def _answer(args: argparse.Namespace, plan: Plan) -> PlanResult:

@@ -225,7 +225,7 @@ def _remarks(result: PlanResult) -> list[str]:
     figures = {option.name: option.figures for option in result.options if option.figures is not None}
     for status, note in _STATUS_NOTES.items():
         names = [name for name, each in figures.items() if each.status == status]
-        lines += [f"{', '.join(names)}: {note}."] if names else []
+        lines += [f"{'; '.join(names)}: {note}."] if names else []
     rejected = {
         name: each.forms.rejected_share for name, each in figures.items() if each.forms.rejected_share > 0
     }

@@ -219,11 +219,10 @@ def _unreachable(plan: Plan, capacity: Capacity) -> str | None:
 
 
 def _worded(plan: Plan, limit: str | None) -> str:
-    """Return a limit in words, as ``ttft p99 <= 2000 ms``."""
-    for objective in plan.limits.objectives:
-        if objective.name == limit:
-            return f"{objective.latency} {objective.text}"
-    return "the limits"
+    """Return a limit in words, as ``ttft p99 <= 2000 ms``; all of them where none fails first."""
+    objectives = plan.limits.objectives
+    named = [objective for objective in objectives if objective.name == limit] or objectives
+    return ", ".join(f"{objective.latency} {objective.text}" for objective in named)
 
 
 def _row(option: PlannedOption, *, cheapest: bool) -> dict[str, Any]:
