@@ -137,6 +137,8 @@ def test_a_trace_that_is_no_day_or_has_no_times(tmp_path):
 
 BAD = [
     (["titel"], "x", r"plan\.toml: titel = 'x': unknown key; did you mean title\?"),
+    (["peak_rps"], 3, r"peak_rps = 3: unknown key; did you mean demand\.peak_rps\?"),
+    (["replica"], {}, r"replica = \{\}: unknown key; did you mean option\.replica\?"),
     (["currency"], 3, r"currency = 3: must be a text"),
     (["demand"], None, r"demand: is missing: a plan needs a workload"),
     (["demand", "peak_rp"], 3, r"demand\.peak_rp = 3: unknown key; did you mean peak_rps\?"),

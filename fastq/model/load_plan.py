@@ -126,7 +126,8 @@ def parse_plan(
         place = Place(f"{source} with --set {', '.join(key for key, _ in overrides)}", "", place.directory)
     for name, value in table.items():
         if name not in PLAN_TABLES:
-            known = [*PLAN_TABLES, *(f"limits.{key}" for key in LIMIT_KEYS), *SETTINGS]
+            below = [f"demand.{key}" for key in DEMAND_KEYS] + [f"limits.{key}" for key in LIMIT_KEYS]
+            known = [*PLAN_TABLES, *below, *(f"option.{key}" for key in OPTION_KEYS)]
             raise place.at(name or "''").error(unknown(name, PLAN_TABLES, nearest_key(name, known)), value)
     limits = _read_limits(table.get("limits", {}), place.at("limits"))
     options = _read_options(table, place.at("option"))
