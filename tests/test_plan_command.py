@@ -70,6 +70,7 @@ def test_the_report(plan, capsys):
     assert " slow " in marked
     assert "too slow is infeasible: no rate meets ttft p90 <= 30 ms" in text
     assert "one less fails" in text
+    assert "judged over 1,000 requests from an empty start" in text
 
 
 def test_markdown_keeps_its_cells_apart(plan, capsys):

@@ -226,6 +226,11 @@ def _remarks(result: PlanResult) -> list[str]:
     for status, note in _STATUS_NOTES.items():
         names = [name for name, each in figures.items() if each.status == status]
         lines += [f"{'; '.join(names)}: {note}."] if names else []
+    if result.plan.limits.objectives and result.origin == SIMULATED and figures:
+        lines.append(
+            f"Limits of latencies are judged over {result.plan.run.requests:,} requests from an empty start; longer "
+            "windows see longer queues, so the rates that meet them fall a little as run.requests grow."
+        )
     rejected = {
         name: each.forms.rejected_share for name, each in figures.items() if each.forms.rejected_share > 0
     }
