@@ -59,27 +59,16 @@ def test_help_names_every_command_and_is_quick() -> None:
     elapsed_s = time.perf_counter() - began_s
     assert done.returncode == 0
     for command in (
-        "sweep", "simulate", "theory", "map", "status", "validate", "info", "workload", "help", "completion",
+        "sweep", "simulate", "theory", "map", "plan", "status", "validate", "info", "workload", "help", "completion",
     ):  # fmt: skip
-        "sweep",
-        "simulate",
-        "theory",
-        "map",
-        "plan",
-        "status",
-        "info",
-        "workload",
-        "help",
-        "completion",
-    ):
         assert f"\n    {command}" in done.stdout
     assert "examples:" in done.stdout
     assert elapsed_s < 2.0, "argparse alone takes a tenth of a second"
 
 
 @pytest.mark.parametrize(
-    "command", ["sweep", "simulate", "theory", "map", "status", "validate", "info", "workload", "completion"]
-    "command", ["sweep", "simulate", "theory", "map", "plan", "status", "info", "workload", "completion"]
+    "command",
+    ["sweep", "simulate", "theory", "map", "plan", "status", "validate", "info", "workload", "completion"],
 )
 def test_each_command_has_help(command: str) -> None:
     done = fastq(command, "--help")
