@@ -63,10 +63,14 @@ PLANE_COLUMNS = 5
 STOP_NOTHING, STOP_KV, STOP_SEQS, STOP_TOKENS = 0, 1, 2, 3
 
 # Why ``advance`` returned.
-DONE, PAUSED, RECORD_FULL, CLOCK_FULL = 0, 1, 2, 3
+DONE, PAUSED, RECORD_FULL, CLOCK_FULL, SUM_FULL = 0, 1, 2, 3, 4
 
 CLOCK_LIMIT_NS = 1 << 62
 """A clock beyond this (146 years) could overflow in the next steps: no run of any use gets there."""
+
+SUM_LIMIT = 1 << 62
+"""The attention work of a window beyond this could overflow in the next step: how often preemption makes prompts be
+prefilled again has no bound, so none on the number of requests keeps it below."""
 
 
 def _numbered(names: str) -> tuple[int, ...]:

@@ -42,6 +42,9 @@ from fastq.kernels._layout import (
     STARTED,
     STOP,
     STOP_NOTHING,
+    SUM_ATTENTION2,
+    SUM_FULL,
+    SUM_LIMIT,
     WAITING,
     Record,
     State,
@@ -135,7 +138,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
         ``advance(p, tables, state, record, requests, steps)``: runs to the end of the iteration in which
         ``requests`` have completed inside the window, noting the clock where half of them have, or for
         ``steps`` iterations and arrivals, about; returns ``DONE``, ``PAUSED``, ``RECORD_FULL`` (empty the
-        record and call again) or ``CLOCK_FULL``.
+        record and call again), ``CLOCK_FULL`` or ``SUM_FULL``.
     """
 
     def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, steps: int) -> int:
@@ -157,6 +160,8 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool) -> Advance:
                 return PAUSED
             if x[NOW_NS] >= CLOCK_LIMIT_NS:
                 return CLOCK_FULL
+            if saturated and x[SUM_ATTENTION2] >= SUM_LIMIT:
+                return SUM_FULL
             if recording and not has_room(state, record):
                 return RECORD_FULL
             if not saturated:

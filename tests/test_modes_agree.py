@@ -16,6 +16,8 @@ from fastq.engine.encode import Encoded, encode
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.evaluate import evaluate_block, evaluate_point
 from fastq.engine.record import record_raw
+from fastq.engine.window import all_done
+from fastq.errors import SpecError
 from fastq.kernels import _layout as layout
 from fastq.kernels.cpu import compiled_advance
 from fastq.model.iteration_time import Plane
@@ -190,6 +192,18 @@ def outcome(replication) -> dict:
         return value
 
     return plain(dataclasses.asdict(replication))
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_sum_of_attention_work_that_could_overflow_stops_the_run(plain):
+    drawn = {"seed": 1, "replication": 0, "warmup_requests": 0, "requests": 20, "aged": 1, "load": 1.0}
+    system = point(uniform(5, 9), uniform(2, 6), max_num_seqs=2)
+    replica = Replica(system, drawn, saturated=True, plain=plain)
+    assert replica.advance(10) == layout.DONE
+    replica.state.x[layout.SUM_ATTENTION2] = layout.SUM_LIMIT - 1
+    assert replica.advance(100) == layout.SUM_FULL
+    with pytest.raises(SpecError, match=r"run\.requests.*replications"):
+        all_done([layout.DONE, layout.SUM_FULL])
 
 
 @pytest.mark.parametrize("rate_rps", [None, 5.0])

@@ -106,10 +106,8 @@ def interval_of_quantile(
         return None
     k = int(np.searchsorted(edges, estimate, side="right")) - 1
     below = [int(each.bins[: max(0, k - each.first_bin)].sum()) for each in replications]
-    half = ratio_interval(below, [each.count for each in replications], confidence=confidence)
-    ends = (
-        min(max(1.0, (share + side * (half.high - half.estimate)) * pooled.count), pooled.count)
-        for side in (-1, 1)
-    )
-    low, high = (_value_at(pooled, edges, rank) for rank in ends)
+    shares = ratio_interval(below, [each.count for each in replications], confidence=confidence)
+    half = shares.high - shares.estimate
+    ranks = (min(max(1.0, end * pooled.count), pooled.count) for end in (share - half, share + half))
+    low, high = (_value_at(pooled, edges, rank) for rank in ranks)
     return Interval(estimate, min(low, estimate), max(high, estimate))

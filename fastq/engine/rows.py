@@ -86,8 +86,11 @@ def _searched(searched: Searched) -> Row:
 
 
 def _interval(name: str, rate: Interval | None) -> Row:
-    ends = (None, None, None) if rate is None else (rate.estimate, rate.low, rate.high)
-    return dict(zip((f"{name}_rps", f"{name}_low_rps", f"{name}_high_rps"), ends, strict=True))
+    return dict(zip((f"{name}_rps", f"{name}_low_rps", f"{name}_high_rps"), _and_ends(rate), strict=True))
+
+
+def _and_ends(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if interval is None else (interval.estimate, interval.low, interval.high)
 
 
 def theory_columns(forms: ClosedForms) -> Row:
@@ -208,8 +211,7 @@ def _latency_columns(name: str, replications: Sequence[Distribution]) -> Row:
     }
     columns: Row = {}
     for statistic, interval in found.items():
-        ends = (None, None, None) if interval is None else (interval.estimate, interval.low, interval.high)
-        for ending, value in zip(("", "_low", "_high"), ends, strict=True):
+        for ending, value in zip(("", "_low", "_high"), _and_ends(interval), strict=True):
             columns[f"{name}_{statistic}{ending}"] = _seconds(value, NS_PER_S)
     return columns
 

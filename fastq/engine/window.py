@@ -32,7 +32,7 @@ def all_done(status: Iterable[int]) -> bool:
     Raises
     ------
     SpecError
-        A clock is full.
+        A clock, or a sum, is full.
     KernelError
         A status that nothing here can lead to.
     """
@@ -43,6 +43,12 @@ def all_done(status: Iterable[int]) -> bool:
         raise SpecError(
             "the run would take more than 146 years of simulated time; use fewer requests, a higher "
             "arrival rate or shorter iterations",
+            key="run.requests",
+        )
+    if layout.SUM_FULL in why:
+        raise SpecError(
+            "preemption makes such long prompts be prefilled so often that their attention work no longer fits into "
+            "its sum; use fewer requests in a window and more run.replications",
             key="run.requests",
         )
     if not why <= {layout.DONE, layout.PAUSED}:
