@@ -182,6 +182,13 @@ def test_quantiles_take_the_right_rank_whatever_the_number_of_values(share):
         assert quantile(distribution(list(range(1, n + 1))), bin_edges(), share) == math.ceil(exact * n)
 
 
+def test_quantiles_lie_in_their_bin_as_its_values_do():
+    """Values 16,384, ..., 16,639 fill two bins of 128 evenly."""
+    pooled = distribution(list(range(1 << 14, (1 << 14) + 256)))
+    for share in (0.1, 0.3, 0.6, 0.9):
+        assert quantile(pooled, bin_edges(), share) == pytest.approx((1 << 14) + 256 * share, abs=1)
+
+
 @given(st.lists(values_of_any_size, min_size=1, max_size=40))
 def test_quantiles_rise_with_their_share(values):
     pooled = distribution(values)

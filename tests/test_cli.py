@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from small_spec import SMALL
 
-from fastq.cli.main import main
+from fastq.cli.main import _own_interrupts, main
+from fastq.cli.text_table import ends
 from fastq.engine.sweep import sweep
 
 if TYPE_CHECKING:
@@ -210,6 +211,45 @@ def test_simulate_prints_settings_with_origins_and_both_boundaries(spec: Path) -
     assert lines["replica.block_size"] == ["replica.block_size", "16", "default"]
     assert "theory, self-consistent" in done.stdout
     assert "95% interval" in done.stdout
+
+
+def test_simulate_tells_the_losses_and_how_sure_latencies_are(spec: Path) -> None:
+    words = ("simulate", spec, "--point", 1, "--rate", 20)
+    text = fastq(*words).stdout
+    document = json.loads(fastq(*words, "--json").stdout)
+    row, (rate,) = document["point"], document["rates"]
+    terms = [value for name, value in row.items() if name.startswith("lost_") and "rounding" not in name]
+    (total,) = [line.split() for line in text.splitlines() if line.startswith("  in all ")]
+    assert total == ["in", "all", f"{sum(terms):.2%}"]
+    half = (rate["wait_s_p99_high"] - rate["wait_s_p99_low"]) / 2 / rate["wait_s_p99"]
+    (waits,) = [line for line in text.splitlines() if "  wait  " in line]
+    assert waits.endswith(f"±{half:.0%}")
+
+
+def test_an_interval_shows_as_many_digits_as_tell_its_ends_apart() -> None:
+    assert ends(3.231333, 3.231484) == "3.23133 to 3.23148"
+    assert ends(2.7341, 2.8412) == "2.734 to 2.841"
+    assert ends(5.0, 5.0) == "5 to 5"
+
+
+def interrupt_oneself() -> None:
+    with _own_interrupts():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.0)
+
+
+def test_an_interrupt_is_of_a_kind_that_the_interpreter_does_not_end_by() -> None:
+    """It ends by the signal, whatever the exit status, once a plain one has passed through an extension's code."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            interrupt_oneself()
+        assert caught.type is not KeyboardInterrupt
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        interrupt_oneself()  # what was started to ignore it still does
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_simulate_json_with_rates(spec: Path) -> None:
@@ -433,7 +473,7 @@ def test_out_of_memory_is_one_line(
 
 
 def test_simulate_ends_soon_when_it_is_interrupted(spec: Path) -> None:
-    words = ("simulate", spec, "--set", "run.requests=40000000", "--threads", 2)
+    words = ("simulate", spec, "--set", "run.requests=1000000000", "--threads", 2)
     process = subprocess.Popen(
         [sys.executable, "-m", "fastq", *map(str, words)],
         stdout=subprocess.PIPE,

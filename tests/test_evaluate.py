@@ -87,6 +87,27 @@ def test_what_keeps_requests_waiting_is_what_binds():
         assert sum(shares.values()) <= 1 + 1e-9
 
 
+def test_each_loss_stands_in_its_own_column():
+    """Reservation under `peak`, slots near a tie, memory kept for later under `lookahead`, half-empty blocks."""
+    for name, sections in {
+        "reservation": {"scheduler": {"admission": "peak"}},
+        "ties": {"replica": {"max_num_seqs": 97}},
+        "admission": {"scheduler": {"admission": "lookahead"}},
+        "rounding": {"replica": {"block_size": 512}},
+    }.items():
+        row = evaluate_point(spec_of(**sections), 0).point
+        lost = {key: value for key, value in row.items() if key.startswith("lost_")}
+        assert max(lost, key=lost.__getitem__) == f"lost_to_{name}_share"
+
+
+def test_every_latency_lies_within_its_interval():
+    (row,) = evaluate_point(spec_of(arrivals={"load": 0.9}, run={"measure": ["rates"]}), 0).rates
+    names = [name for name in row if f"{name}_low" in row and name != "backlog_slope_rps"]
+    assert len(names) == 16
+    assert all(row[f"{name}_low"] <= row[name] <= row[f"{name}_high"] for name in names)
+    assert row["wait_s_mean_low"] < row["wait_s_mean"] < row["wait_s_mean_high"]
+
+
 def test_verdicts_are_read_off_a_wider_interval_than_is_shown():
     """Just above the 95% interval, and inside the one of 99.9%, nothing is decided."""
     boundary = evaluate_point(spec_of(run={"requests": 500}), 0).point

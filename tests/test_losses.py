@@ -36,6 +36,7 @@ SYSTEMS = {
     "kv and seqs": {"max_num_seqs": 110},
     "seqs": {"max_num_seqs": 64},
     "seqs and kv": {"max_num_seqs": 105, "admission": "peak"},
+    "kv and tokens": {"max_num_batched_tokens": 360, "prefill_chunk_tokens": 360},
     "tokens": {"max_num_batched_tokens": 256, "prefill_chunk_tokens": 256},
 }
 
@@ -70,6 +71,10 @@ def test_the_terms_add_up_and_leave_next_to_nothing_unexplained(name):
     losses, whole = lost(system(name))
     assert total(losses) == pytest.approx(whole, abs=2e-4)
     assert abs(losses.unexplained) < 1e-3
+    idle = (losses.admission, losses.ties, losses.preemption, losses.reservation, losses.rounding)
+    assert (
+        min(idle) > -1e-6
+    )  # but for requests that are preempted in one window and prefilled again in the next
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,14 @@ def test_shorter_samples_are_served_faster_as_theory_says_of_a_shorter_law(name)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
+def test_a_window_that_holds_no_work_of_its_own_is_left_as_it_is(name):
+    """What is lost in a window may have been done before it: then nothing of the sample is left."""
+    theory = sampled_theory(system(name))
+    assert theory.ratio(Sample(1, -400.0, 100.0, 5000.0, -160_000.0)) == 1
+    assert theory.ratio(Sample(1, 10.0, -100.0, -5000.0, 100.0)) == 1
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_scaled_time_keeps_the_rate_and_takes_out_most_of_its_variance(name):
     """5,000 requests a replication; the seed is fixed: seeds 1 to 3 gave gains of 7 (kv, chunks) to 110."""
     at = system(name)

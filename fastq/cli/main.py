@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,7 +16,8 @@ from fastq.cli.exit_status import ExitStatus
 from fastq.errors import FastqError, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
 
 _DESCRIPTION = """\
 Where does an LLM server's queue blow up? fastq simulates continuous batching under a KV-cache memory
@@ -51,7 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     _point_numba_at_user_cache()
     try:
-        finished = int(args.run(args))
+        with _own_interrupts():
+            finished = int(args.run(args))
         sys.stdout.flush()
     except SpecError as error:
         return _fail(str(error), ExitStatus.BAD_USAGE)
@@ -129,6 +134,32 @@ class _Version(argparse.Action):
 
         sys.stdout.write(f"fastq {fastq_version()}\n")
         parser.exit()
+
+
+class _Interrupt(KeyboardInterrupt):
+    """Ctrl-C.
+
+    Where a plain KeyboardInterrupt passes through code that an extension runs (they do so when imported), the
+    interpreter takes it for one that nobody caught, and ends by the signal whatever status the command returns.
+    """
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise :class:`_Interrupt`, where it would raise KeyboardInterrupt."""
+    plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not plain or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Interrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _point_numba_at_user_cache() -> None:

@@ -1,6 +1,6 @@
 """Where the capacity goes that theory grants and a replica does not deliver, term by term.
 
-With one affine plane the time of a window is c0 a iteration and the time W of the work in it, exactly. Theory's time
+With one affine plane the time of a window is c0 an iteration and the time W of the work in it, exactly. Theory's time
 for the same requests is c0 for each iteration that the binding constraint, always met in full, would need, and their
 W. The difference is: iterations in which that constraint stood idle, by what kept the next request from using it;
 iterations and W of work that was done again; and, with several planes, what the longest one adds to that of the mean
@@ -105,22 +105,22 @@ def losses(point: Point, executed: Sample, redone: Sample, held: Occupancy) -> L
     plane = max(theory.planes, key=lambda plane: batch_ps(plane, theory.law, completions))
     base = plane.base_ps / held.elapsed_ps
     useful = executed.less(redone)
-    idle = _idle_iterations(point, theory, executed, held)
+    spent = _split_iterations(point, theory, executed, held)
     again = theory.iterations(redone) if redone.requests and redone.prompt_tokens else 0.0
     return Losses(
-        admission=base * idle.admission,
-        ties=base * idle.ties,
-        preemption=base * (idle.preempting + again),
+        admission=base * spent.admission,
+        ties=base * spent.ties,
+        preemption=base * (spent.preempting + again),
         recomputation=_work_ps(plane, redone) / held.elapsed_ps,
-        reservation=base * idle.reserved,
+        reservation=base * spent.reserved,
         imbalance=1 - base * held.iterations - _work_ps(plane, executed) / held.elapsed_ps,
-        unexplained=base * (idle.used - theory.iterations(useful) - again),
+        unexplained=base * (spent.used - theory.iterations(useful) - again),
         rounding=base * _rounding_iterations(point, theory, useful),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Idle:
+class _Iterations:
     """Iterations of a window, in shares of the binding resource: what was used, and what was not."""
 
     used: float
@@ -130,7 +130,7 @@ class _Idle:
     preempting: float = 0.0
 
 
-def _idle_iterations(point: Point, theory: SampledTheory, executed: Sample, held: Occupancy) -> _Idle:
+def _split_iterations(point: Point, theory: SampledTheory, executed: Sample, held: Occupancy) -> _Iterations:
     replica, iterations = point.replica, held.iterations
     if theory.binding != "kv":
         if theory.binding == "seqs":
@@ -141,7 +141,7 @@ def _idle_iterations(point: Point, theory: SampledTheory, executed: Sample, held
             charged = executed.prompt_tokens + executed.decode_iterations
             used = charged / replica.max_num_batched_tokens
         # A full resource stops admission by itself, so all that is idle is left by another.
-        return _Idle(used=used, ties=iterations - used)
+        return _Iterations(used=used, ties=iterations - used)
     blocks, size = replica.kv_blocks, replica.block_size
     taken = held.blocks / blocks
     used = taken
@@ -150,7 +150,7 @@ def _idle_iterations(point: Point, theory: SampledTheory, executed: Sample, held
         used = (held.kv_tokens + held.running * (size - 1) / 2) / size / blocks
     admission = held.kv_stopped - held.kv_stopped_blocks / blocks
     ties = held.limit_stopped - held.limit_stopped_blocks / blocks
-    return _Idle(used, taken - used, admission, ties, iterations - taken - admission - ties)
+    return _Iterations(used, taken - used, admission, ties, iterations - taken - admission - ties)
 
 
 def _work_ps(plane: Plane, sample: Sample) -> float:
