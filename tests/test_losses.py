@@ -36,7 +36,7 @@ SYSTEMS = {
     "kv and seqs": {"max_num_seqs": 110},
     "seqs": {"max_num_seqs": 64},
     "seqs and kv": {"max_num_seqs": 105, "admission": "peak"},
-    "kv and tokens": {"max_num_batched_tokens": 360, "prefill_chunk_tokens": 360},
+    "kv and tokens": {"max_num_batched_tokens": 450, "prefill_chunk_tokens": 450},
     "tokens": {"max_num_batched_tokens": 256, "prefill_chunk_tokens": 256},
 }
 
