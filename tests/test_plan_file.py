@@ -266,3 +266,12 @@ def test_a_plan_that_ships_is_found_by_name():
         load_plan("chat-and-cod")
     with pytest.raises(SpecError, match=r"none\.toml: can't be read"):
         load_plan("none.toml")
+    with pytest.raises(SpecError, match="no such file, nor a plan that ships"):
+        load_plan("x" * 5000)
+
+
+def test_what_stands_here_goes_before_what_ships(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chat-and-code").mkdir()
+    with pytest.raises(SpecError, match="chat-and-code: can't be read: Is a directory"):
+        load_plan("chat-and-code")

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fastq.errors import SpecError
 from fastq.model.reading import Place, nearest
@@ -59,19 +59,53 @@ def grid_names() -> tuple[str, ...]:
     return _names("grids", ".toml")
 
 
-def grid_path(name: str) -> Path:
-    """Return the file of a grid that ships."""
-    return _DATA / "grids" / f"{name}.toml"
-
-
 def plan_names() -> tuple[str, ...]:
     """List the plans that ship."""
     return _names("plans", ".toml")
 
 
-def plan_path(name: str) -> Path:
-    """Return the file of a plan that ships."""
-    return _DATA / "plans" / f"{name}.toml"
+def locate(name: str, kind: Literal["grid", "plan"]) -> tuple[Path, str]:
+    """Find the file that a user names.
+
+    Parameters
+    ----------
+    name
+        Path of a file; a bare name that is no file is looked up among what ships.
+    kind
+        Of what ships.
+
+    Returns
+    -------
+    Path
+        The file; a path is not opened, so that what reads it says what is wrong with it.
+    str
+        What messages call it.
+
+    Raises
+    ------
+    SpecError
+        If a bare name is neither.
+    """
+    path = Path(name)
+    is_bare = path.name == name and not path.suffix and name != ""
+    if not is_bare or _exists(path):
+        return path, name
+    names = _names(f"{kind}s", ".toml")
+    if name in names:
+        return _DATA / f"{kind}s" / f"{name}.toml", f"{kind} {name}"
+    meant = nearest(name, names)
+    raise SpecError(
+        f"no such file, nor a {kind} that ships with fastq{meant and f'; did you mean {meant}?'} "
+        f"(there are: {', '.join(names) or 'none'})",
+        source=name,
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def load_workload(name: str, place: Place | None = None) -> Workload:

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastq.errors import SpecError
 from fastq.model.arrivals import read_arrivals
-from fastq.model.catalogue import grid_names, grid_path
+from fastq.model.catalogue import locate
 from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
 from fastq.model.grid import check_axes, read_axis, read_cases
-from fastq.model.reading import Place, nearest
+from fastq.model.reading import Place
 from fastq.model.run import read_run
 from fastq.model.settings import SETTINGS
 from fastq.model.slo import read_slo
@@ -39,31 +38,8 @@ def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
         If anything in it can't be used.
     """
     name = os.fspath(path_or_name)
-    path, source = _locate(name)
+    path, source = locate(name, "grid")
     return parse_spec(read_toml(path), source=source, directory=path.parent, overrides=overrides)
-
-
-def _locate(name: str) -> tuple[Path, str]:
-    path = Path(name)
-    is_bare = path.name == name and not path.suffix and name != ""
-    if not is_bare or _exists(path):
-        return path, name
-    names = grid_names()
-    if name in names:
-        return grid_path(name), f"grid {name}"
-    meant = nearest(name, names)
-    raise SpecError(
-        f"no such file, nor a grid that ships with fastq{meant and f'; did you mean {meant}?'} "
-        f"(there are: {', '.join(names) or 'none'})",
-        source=name,
-    )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
 
 
 def parse_spec(

@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastq.errors import SpecError
-from fastq.model.catalogue import plan_names, plan_path, replica_gpus
+from fastq.model.catalogue import locate, replica_gpus
 from fastq.model.demand import DEMAND_KEYS, read_demand
 from fastq.model.plan import Limits, Option, Plan
 from fastq.model.plan_overrides import KEYS_OF_ALL_OPTIONS, override_plan
 from fastq.model.reading import (
     Place,
-    nearest,
     nearest_key,
     read_int,
     read_list,
@@ -63,7 +61,7 @@ def load_plan(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
         If anything in it can't be used.
     """
     name = os.fspath(path_or_name)
-    path, source = _locate(name)
+    path, source = locate(name, "plan")
     return parse_plan(read_toml(path), source=source, directory=path.parent, overrides=overrides)
 
 
@@ -77,21 +75,6 @@ def settable_plan_keys() -> list[str]:
         *(f"run.{key}" for key in PLAN_RUN_KEYS),
         *KEYS_OF_ALL_OPTIONS,
     ]
-
-
-def _locate(name: str) -> tuple[Path, str]:
-    path = Path(name)
-    names = plan_names()
-    if path.name != name or path.suffix or name == "" or path.is_file():
-        return path, name
-    if name in names:
-        return plan_path(name), f"plan {name}"
-    meant = nearest(name, names)
-    raise SpecError(
-        f"no such file, nor a plan that ships with fastq{meant and f'; did you mean {meant}?'} "
-        f"(there are: {', '.join(names) or 'none'})",
-        source=name,
-    )
 
 
 def parse_plan(
