@@ -252,6 +252,47 @@ def test_overrides_take_the_place_of_what_is_there():
     assert GOOD["demand"]["peak_rps"] == 40
 
 
+def test_keys_may_be_quoted_as_in_a_spec():
+    plan = parse_plan(GOOD, overrides=[('replica."max_num_seqs"', "7"), (" demand.growth", "2")])
+    assert {option.layer["replica.max_num_seqs"] for option in plan.options} == {7}
+    assert plan.demand.growth == 2
+
+
+def test_what_says_the_same_in_another_way_goes():
+    hourly = ("demand.hourly_rps", str([1.0] * 24))
+    assert parse_plan(GOOD, overrides=[hourly]).demand.peak_rps == 1.5
+    assert parse_plan(GOOD, overrides=[hourly, ("demand.peak_rps", "2")]).demand.hourly_rps is None
+    plan = parse_plan(GOOD, overrides=[("demand.workload.catalogue", "azure-conv-2023")])
+    assert plan.spec(plan.options[0]).point(0).law.name == "azure-conv-2023"
+    quoted = copy.deepcopy(GOOD)
+    quoted["option"][0]["iteration_time.constant"] = quoted["option"][0].pop("iteration_time")["constant"]
+    planes = ("iteration_time.planes", "[{ base_ms = 4 }]")
+    plan = parse_plan(quoted, overrides=[planes])
+    assert "iteration_time.constant" not in plan.options[0].layer
+
+
+def test_traces_of_overrides_start_here(tmp_path, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, tokens in ((here, 5), (there, 6)):
+        folder.mkdir()
+        (folder / "x.csv").write_text(f"prompt_tokens,output_tokens\n{tokens},1\n")
+    monkeypatch.chdir(here)
+    for override in (
+        ("demand.workload.trace", "x.csv"),
+        ("demand.workload", '{ trace = "x.csv" }'),
+        ("demand.workload", '[{ trace = "x.csv" }]'),
+    ):
+        plan = parse_plan(GOOD, directory=there, overrides=[override])
+        assert plan.spec(plan.options[0]).point(0).law.prompt_tokens.tolist() == [5]
+
+
+def test_an_override_does_not_reach_into_a_mixture():
+    with pytest.raises(
+        SpecError, match=r"--set: demand\.workload\.output_scale = 2: demand\.workload is no table"
+    ):
+        load_plan("chat-and-code", [("demand.workload.output_scale", "2")])
+
+
 @pytest.mark.parametrize("key", ["max_num_seqs", "workload.output_scale", "option", ""])
 def test_unknown_overrides_are_named(key):
     with pytest.raises(SpecError, match=r"--set.*: unknown key"):

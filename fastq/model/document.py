@@ -127,7 +127,7 @@ def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
 
 def override(document: Document, name: str, text: str) -> None:
     """Apply ``--set name=text``: the value replaces what the spec, its axes and its cases say of that key."""
-    key = ".".join(part.strip().strip("\"'") for part in name.split("."))
+    key = dotted_key(name)
     place = Place(OVERRIDE, key or "''", Path())
     value = parsed(text)
     section, _, leaf = key.partition(".")
@@ -148,6 +148,11 @@ def override(document: Document, name: str, text: str) -> None:
     else:
         _override_setting(document, *_nested(key, value, replace(place, key=""), _OUTSIDE_GRID), place)
     document.overridden.add(key)
+
+
+def dotted_key(name: str) -> str:
+    """Return a key that ``--set`` gives, its parts without quotes and blanks."""
+    return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 
 def _override_objective(document: Document, leaf: str, value: object) -> None:

@@ -53,7 +53,8 @@ def load_plan(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
     path_or_name
         Path of the file; a bare name that is no file is looked up among the plans that ship.
     overrides
-        Pairs (key, value as text) that take the place of what the plan says, as ``--set key=value`` gives them.
+        Pairs (key, value as text) that take the place of what the plan says, as ``--set key=value`` gives
+        them. Paths of traces in them are relative to the current directory.
 
     Raises
     ------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastq.model.document import parsed
+from fastq.model.document import OVERRIDE, dotted_key, parsed
 from fastq.model.reading import Place, nearest_key, unknown
 from fastq.model.settings import SETTINGS
 
@@ -18,36 +19,35 @@ KEYS_OF_ALL_OPTIONS = (
     "price_per_gpu_hour",
     *(key for key in SETTINGS if key.partition(".")[0] in ("replica", "iteration_time", "scheduler")),
 )
-_RIVALS = {"demand.peak_rps": "demand.hourly_rps", "demand.hourly_rps": "demand.peak_rps"}
+_RATES = frozenset({"demand.peak_rps", "demand.hourly_rps"})
 
 
 def override_plan(document: Mapping[str, object], overrides: Sequence[tuple[str, str]]) -> dict[str, object]:
     """Return the document with other values.
 
     Keys of ``demand``, ``limits`` and ``run`` are those of the file; ``replica.*``, ``iteration_time.*``,
-    ``scheduler.*``, ``gpus_per_replica`` and ``price_per_gpu_hour`` hold for every option.
+    ``scheduler.*``, ``gpus_per_replica`` and ``price_per_gpu_hour`` hold for every option. What says the same in
+    another way goes, and paths of traces start at the current directory.
 
     Raises
     ------
     SpecError
-        If a key is none of these.
+        If a key is none of these, or reaches into what is no table.
     """
     changed: dict[str, object] = copy.deepcopy(dict(document))
-    for key, text in overrides:
-        first = key.partition(".")[0]
-        if first in _OF_THE_PLAN:
-            if key in _RIVALS:
-                _remove(changed, _RIVALS[key])
-            _put(changed, key.split("."), parsed(text))
+    for name, text in overrides:
+        key, value = dotted_key(name), parsed(text)
+        place = Place(OVERRIDE, key)
+        if key.partition(".")[0] in _OF_THE_PLAN:
+            if key.startswith("demand.workload"):
+                value = _from_here(value, key.rpartition(".")[2])
+            _replace(changed, key, value, place)
         elif key in KEYS_OF_ALL_OPTIONS:
             for option in _options(changed):
-                for rival in SETTINGS[key].rivals if key in SETTINGS else ():
-                    _remove(option, rival)
-                _remove(option, key)
-                _put(option, key.split("."), parsed(text))
+                _replace(option, key, value, place)
         else:
             known = [*_OF_THE_PLAN, *KEYS_OF_ALL_OPTIONS]
-            raise Place("--set", key).error(unknown(key, known, nearest_key(key, known)), parsed(text))
+            raise place.at(key or "''").error(unknown(key, known, nearest_key(key, known)), value)
     return changed
 
 
@@ -56,13 +56,37 @@ def _options(document: Mapping[str, object]) -> list[dict[str, object]]:
     return [option for option in options if isinstance(option, dict)] if isinstance(options, list) else []
 
 
-def _put(table: dict[str, object], path: Sequence[str], value: object) -> None:
-    for name in path[:-1]:
-        inner = table.get(name)
+def _from_here(value: object, name: str) -> object:
+    """Return a part of a workload with its traces as paths that the place of the plan does not change."""
+    if isinstance(value, dict):
+        return {leaf: _from_here(entry, leaf) for leaf, entry in value.items()}
+    if isinstance(value, list):
+        return [_from_here(entry, "") for entry in value]
+    return str(Path(value).expanduser().absolute()) if name == "trace" and isinstance(value, str) else value
+
+
+def _replace(table: dict[str, object], key: str, value: object, place: Place) -> None:
+    """Put a value under a dotted key, in place of what stands there and of what says the same in another way."""
+    for hidden in (key, *_rivals(key)):
+        _remove(table, hidden)
+    path = key.split(".")
+    for depth, name in enumerate(path[:-1], start=1):
+        inner = table.setdefault(name, {})
         if not isinstance(inner, dict):
-            inner = table[name] = {}
+            whole = ".".join(path[:depth])
+            raise place.error(
+                f"{whole} is no table in the plan; set {whole} itself, with all that it is to hold", value
+            )
         table = inner
     table[path[-1]] = value
+
+
+def _rivals(key: str) -> set[str]:
+    if key in _RATES:
+        return {*_RATES} - {key}
+    prefix = "demand." if key.startswith("demand.") else ""
+    setting = SETTINGS.get(key.removeprefix(prefix))
+    return set() if setting is None else {f"{prefix}{rival}" for rival in setting.rivals}
 
 
 def _remove(table: dict[str, object], key: str) -> None:
@@ -71,4 +95,4 @@ def _remove(table: dict[str, object], key: str) -> None:
     section, _, leaf = key.partition(".")
     inner = table.get(section)
     if isinstance(inner, dict):
-        inner.pop(leaf, None)
+        _remove(inner, leaf)
