@@ -143,7 +143,7 @@ def plan(
     data_set
         Directory or ``pyarrow.fs`` URI of a finished sweep to interpolate in; by default every option is simulated.
     overrides
-        Dotted keys and values as ``--set key=value`` takes them; not for a loaded plan.
+        Dotted keys and values as ``--set key=value`` takes them; a loaded plan takes none.
     threads
         Threads to use; by default the CPUs that this process may use.
     backend
@@ -161,13 +161,19 @@ def plan(
     StoreError
         The data set can't be read, or lacks a point that the plan needs.
     """
-    from fastq.model.load_plan import load_plan, parse_plan
     from fastq.model.plan import Plan
 
-    if isinstance(plan, Mapping):
-        plan = parse_plan(plan, overrides=overrides)
-    elif not isinstance(plan, Plan):
-        plan = load_plan(plan, overrides)
+    if not isinstance(plan, Plan):
+        plan = _load_plan(plan, overrides)
+    elif overrides:
+        from fastq.errors import SpecError
+
+        raise SpecError(
+            "a loaded plan takes no overrides; give them to fastq.load_plan, or the file in place of the plan",
+            source=plan.source,
+            key=overrides[0][0],
+            value=overrides[0][1],
+        )
     if data_set is not None:
         from fastq.engine.plan_from import answer_from
 
@@ -178,6 +184,16 @@ def plan(
 
     refuse_counts(threads=threads)
     return answer_by_simulation(plan, threads=threads or usable_cpus(), backend=backend)
+
+
+def _load_plan(
+    plan: str | os.PathLike[str] | Mapping[str, object], overrides: Sequence[tuple[str, str]]
+) -> Plan:
+    from fastq.model.load_plan import load_plan, parse_plan
+
+    if isinstance(plan, Mapping):
+        return parse_plan(plan, overrides=overrides)
+    return load_plan(plan, overrides)
 
 
 def sweep(

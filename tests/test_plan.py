@@ -50,6 +50,14 @@ def test_replicas_where_the_boundary_is_exact(peak_rps, target_load, replicas):
     assert option.infeasible is None
 
 
+def test_overrides_of_a_loaded_plan_are_refused_not_forgotten():
+    loaded = fastq.parse_plan(plan())
+    assert fastq.plan(loaded).options[0].fleet.replicas == 5
+    with pytest.raises(fastq.SpecError, match=r"demand\.growth = '2': a loaded plan takes no overrides"):
+        fastq.plan(loaded, overrides=[("demand.growth", "2")])
+    assert fastq.plan(plan(), overrides=[("demand.growth", "2")]).options[0].fleet.replicas == 10
+
+
 def test_growth_multiplies_the_demand():
     assert fastq.plan(plan(growth=1.5)).options[0].fleet.replicas == 8
 
