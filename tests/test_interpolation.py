@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fastq.analysis.interpolation import bracket, corners, farthest, interpolate
+from fastq.analysis.interpolation import bracket, corners, farthest, interpolate, on_line
 
 GEOMETRIC = [1000, 2000, 4000, 8000, 16000]
 LINEAR = [0.5, 1.0, 1.5, 2.0]
@@ -32,6 +32,13 @@ def test_words_and_unlimited_are_only_met_exactly():
     mixed = [64, None, 16]
     assert bracket(mixed, None).lines.indices == (1,)
     assert bracket(mixed, 32).lines.indices == (2, 0)
+
+
+def test_the_nearest_line():
+    assert on_line(3).lines.nearest == 3
+    assert bracket(LINEAR, 0.7).lines.nearest == 0
+    assert bracket(LINEAR, 0.8).lines.nearest == 1
+    assert bracket(LINEAR[::-1], 0.8).lines.nearest == 2
 
 
 def test_geometric_axes_are_interpolated_in_logarithms_and_linear_ones_as_they_are():

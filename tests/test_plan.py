@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fastq
@@ -270,6 +273,49 @@ def test_limits_must_be_those_of_the_data_set(swept):
     ):
         fastq.plan(document, data_set=swept)
     assert fastq.plan(asked(limits=False), data_set=swept).options[0].figures.capacity.limits is None
+
+
+def with_statuses(swept, folder, statuses):
+    """Copy a data set, with other statuses of its first points."""
+    shutil.copytree(swept, folder)
+    (file,) = (folder / "points").glob("*.parquet")
+    table = pq.read_table(file)
+    words = table["status"].to_pylist()
+    words[: len(statuses)] = statuses
+    column = table.column_names.index("status")
+    pq.write_table(table.set_column(column, table.schema.field(column), pa.array(words, pa.string())), file)
+    return folder
+
+
+@pytest.mark.parametrize("statuses", [["short", "ok", "nonergodic"], ["nonergodic", "ok", "short"]])
+def test_a_range_next_to_the_place_is_no_interval_of_another_confidence(swept, tmp_path, statuses):
+    asked_at = {}
+    for confidence in (0.95, 0.99):
+        document = asked(1500, output_scale=0.8)
+        document["limits"] = {**SWEPT["slo"], "confidence": confidence}
+        for data_set in (swept, tmp_path / "apart"):
+            if not data_set.exists():
+                with_statuses(swept, data_set, statuses)
+            asked_at[data_set.name, confidence] = fastq.plan(document, data_set=data_set).options[0].figures
+    assert asked_at["apart", 0.95].status == "nonergodic"
+    assert asked_at["apart", 0.95].capacity.boundary == asked_at["apart", 0.99].capacity.boundary
+    widths = {
+        key: figures.capacity.limits.estimate - figures.capacity.limits.low
+        for key, figures in asked_at.items()
+    }
+    assert widths["results", 0.99] > widths["results", 0.95]
+    assert widths["apart", 0.99] == widths["results", 0.99], (
+        "each replication's own rate within limits: Student's"
+    )
+
+
+def test_the_limit_of_the_nearest_point_is_named(swept, tmp_path):
+    found = {
+        scale: fastq.plan(asked(1500, output_scale=scale), data_set=swept).options[0].figures.capacity.limit
+        for scale in (0.5, 1.0, 0.6, 0.9)
+    }
+    assert found[0.6] == found[0.5]
+    assert found[0.9] == found[1.0]
 
 
 def test_without_rates_there_are_no_latencies_and_it_is_said(tmp_path):

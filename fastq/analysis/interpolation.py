@@ -33,6 +33,11 @@ class Lines(NamedTuple):
     indices: tuple[int, ...]
     weights: tuple[float, ...]
 
+    @property
+    def nearest(self) -> int:
+        """Index of the line of the largest weight; the first of equals."""
+        return self.indices[max(range(len(self.indices)), key=self.weights.__getitem__)]
+
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
@@ -59,6 +64,11 @@ class Bracket:
         return len(self.lines.indices) == 1
 
 
+def on_line(index: int) -> Bracket:
+    """Return the place on a line of an axis."""
+    return Bracket(Lines((index,), (1.0,)), None)
+
+
 def bracket(values: Sequence[Scalar], value: Scalar) -> Bracket | None:
     """Find a value on an axis; ``None`` where it is neither on a line nor between two.
 
@@ -71,7 +81,7 @@ def bracket(values: Sequence[Scalar], value: Scalar) -> Bracket | None:
     """
     for index, line in enumerate(values):
         if _same(line, value):
-            return Bracket(Lines((index,), (1.0,)), None)
+            return on_line(index)
     if not isinstance(value, int | float):
         return None
     numbers = sorted(
@@ -126,8 +136,7 @@ def interpolate(field: NDArray[np.float64], brackets: Sequence[Bracket]) -> tupl
         moved = math.nan if each.wider is None else _weighted(field, _replaced(lines, axis, each.wider))
         if math.isnan(moved):
             ends = (
-                _weighted(field, _replaced(lines, axis, Lines((index,), (1.0,))))
-                for index in each.lines.indices
+                _weighted(field, _replaced(lines, axis, on_line(index).lines)) for index in each.lines.indices
             )
             error += max(abs(end - value) for end in ends)
         else:

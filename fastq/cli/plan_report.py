@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BINDING = {"kv": "KV memory", "seqs": "sequence limit", "tokens": "token budget"}
 _STATUS_NOTES = {
     "nonergodic": "replications keep to rates of their own; the interval of the boundary is their range",
+    "metastable": "the boundary is that under a backlog; up to a larger rate the start decides",
     "short": "few requests for so many running; raise run.requests",
     "capped": "run.precision was not reached; raise run.max_requests",
 }

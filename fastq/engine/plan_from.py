@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastq.analysis.fleet import Capacity
-from fastq.analysis.interpolation import bracket, corners, farthest, interpolate
+from fastq.analysis.interpolation import bracket, corners, farthest, interpolate, on_line
 from fastq.analysis.intervals import Interval, at_confidence
 from fastq.closed_forms import closed_forms
 from fastq.engine.plan_latencies import interpolated_latencies
@@ -29,6 +29,7 @@ from fastq.model.grid import Axis
 from fastq.model.reading import shown_number
 from fastq.model.resolve import resolve
 from fastq.model.settings import SETTINGS
+from fastq.model.spec import MODE_KEYS
 from fastq.model.version import RESULTS_VERSION
 from fastq.store.location import open_location
 from fastq.store.manifest import require_manifest
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from fastq.store.manifest import Manifest
 
 _MOST_SHOWN = 6
-_MODE_KEYS = ("scheduler.preset", "replica.catalogue")
+_STATUSES = ("nonergodic", "metastable", "short", "capped", "ok")
+"""The first of those around a place is told of it."""
 
 
 def answer_from(plan: Plan, location: str | os.PathLike[str]) -> PlanResult:
@@ -193,14 +195,12 @@ class _Grid:
             brackets.append(found)
             axes.append(Axis(key, (shown,), setting.kind, (resolved[key].value,)))
         spec = self._plan.spec(option, axes)
-        case = self._case(option, spec, brackets)
-        held = bracket(range(self._shape[0]), case)
-        return ([held, *brackets] if held is not None else brackets), spec
+        return [on_line(self._case(option, spec, brackets)), *brackets], spec
 
     def _case(self, option: Option, spec: Spec, brackets: Sequence[Bracket]) -> int:
         """Find the case whose settings are the option's; without cases, check the settings."""
         wanted = json.loads(json.dumps(canonical_document(spec)["settings"]))[0]
-        modes = [number for number, key in enumerate(self._keys) if key in _MODE_KEYS]
+        modes = [number for number, key in enumerate(self._keys) if key in MODE_KEYS]
         mode = 0
         for number in modes:
             mode = mode * self._shape[1 + number] + brackets[number].lines.indices[0]
@@ -224,11 +224,11 @@ class _Grid:
         )
 
     def _refuse_holes(self, option: Option, brackets: Sequence[Bracket]) -> None:
-        status = self._fields["service_rate_rps"]
+        rates = self._fields["service_rate_rps"]
         for positions in itertools.product(*(each.lines.indices for each in brackets)):
-            if not math.isnan(status[positions]):
+            if not math.isnan(rates[positions]):
                 continue
-            index = int(np.ravel_multi_index(positions, self._shape))
+            index = self._point(positions)
             word = self._words["status"].at(index)
             why = "could not run" if word == "skipped" else "is not finished"
             raise StoreError(
@@ -236,32 +236,34 @@ class _Grid:
                 "finish the sweep, or leave --from out and simulate."
             )
 
-    def _around(self, name: str, brackets: Sequence[Bracket]) -> list[str]:
-        """Return a word of each of the grid points around a place."""
+    def _point(self, positions: Sequence[int]) -> int:
+        """Return the index of a point from its lines."""
+        return int(np.ravel_multi_index(tuple(positions), self._shape))
+
+    def _around(self, name: str, brackets: Sequence[Bracket]) -> set[str]:
+        """Return the words of the grid points around a place."""
         words = (
-            self._words[name].at(int(np.ravel_multi_index(positions, self._shape)))
+            self._words[name].at(self._point(positions))
             for positions in itertools.product(*(each.lines.indices for each in brackets))
         )
-        return [word for word in words if word is not None]
+        return {word for word in words if word is not None}
 
     def _figures(self, point: Point, brackets: Sequence[Bracket]) -> ReplicaFigures:
         forms = closed_forms(point)
-        status = next((word for word in self._around("status", brackets) if word != "ok"), "ok")
-        scaled = status != "nonergodic"
+        status = min(self._around("status", brackets), key=_STATUSES.index)
         bindings = {forms.binding, *self._around("binding", brackets)}
         boundary, error = self._rate(
-            "service_rate", brackets, forms.theory_rate_rps, scaled=scaled, alike=len(bindings) == 1
+            "service_rate",
+            brackets,
+            forms.theory_rate_rps,
+            scaled=status != "nonergodic",
+            alike=len(bindings) == 1,
         )
         limits, limit = None, None
         if self._limited:
-            around = self._around("slo_limit", brackets)
-            nearest = [
-                max(range(len(each.lines.weights)), key=each.lines.weights.__getitem__) for each in brackets
-            ]
-            sizes = [len(each.lines.indices) for each in brackets]
-            limit = around[int(np.ravel_multi_index(nearest, sizes))]
-            alike = len(bindings) == 1 and len(set(around)) == 1
-            found, _ = self._rate("slo_rate", brackets, forms.theory_rate_rps, scaled=scaled, alike=alike)
+            limit = self._words["slo_limit"].at(self._point([each.lines.nearest for each in brackets]))
+            alike = len(bindings) == 1 and len(self._around("slo_limit", brackets)) == 1
+            found, _ = self._rate("slo_rate", brackets, forms.theory_rate_rps, scaled=True, alike=alike)
             limits = Interval(found.estimate, found.low, min(found.high, boundary.high))
         capacity = Capacity(boundary, limits, limit, self._plan.limits.target_load)
         return ReplicaFigures(capacity, forms, status, error)

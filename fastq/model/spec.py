@@ -43,7 +43,8 @@ _FEASIBILITY_KEYS = _LAW_KEYS | {
     "scheduler.preset",
     "scheduler.token_convention",
 }
-_MODE_KEYS = frozenset({"scheduler.preset", "replica.catalogue"})
+MODE_KEYS = frozenset({"scheduler.preset", "replica.catalogue"})
+"""Keys that set others: each of their values has defaults of its own."""
 
 
 class Spec:
@@ -192,8 +193,8 @@ class Spec:
         """Return what is given at one point, or in every case and under every preset and catalogue entry."""
         if index is not None:
             return [self.given(self.positions(index), range(len(self.axes) + 1))]
-        axes = [axis for axis in self.axes if axis.key in _MODE_KEYS]
-        others = {axis.key: axis.settings[0] for axis in self.axes if axis.key not in _MODE_KEYS}
+        axes = [axis for axis in self.axes if axis.key in MODE_KEYS]
+        others = {axis.key: axis.settings[0] for axis in self.axes if axis.key not in MODE_KEYS}
         return [
             {**layer, **others, **{axis.key: value for axis, value in zip(axes, values, strict=True)}}
             for layer in self.case_layers
