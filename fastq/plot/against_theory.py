@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from fastq.errors import SpecError
 from fastq.plot import style
 from fastq.plot.axis import log_ticks
 from fastq.plot.caption import Caption
+from fastq.plot.key import key_height_em, write_key
 from fastq.plot.labels import BINDING_WORDS, STATUS_WORDS, tick_label
 from fastq.plot.selection import numbers, texts
 from fastq.plot.status_marks import STATUS_MARKS
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from numpy.typing import NDArray
 
+    from fastq.plot.key import Key
     from fastq.plot.style import Size
 
     Numbers = NDArray[np.float64]
@@ -74,75 +75,75 @@ def draw_against_theory(table: pa.Table, *, title: str, note: str, size: Size, b
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    points = _points(table)
     with style.pen(size):
-        rate, low, high, theory = (
-            numbers(table, name)
-            for name in (
-                "service_rate_rps",
-                "service_rate_low_rps",
-                "service_rate_high_rps",
-                "theory_rate_rps",
-            )
-        )
-        there = np.isfinite(rate) & (rate > 0) & np.isfinite(theory)
-        if not there.any():
-            raise SpecError("none of these points can run, so there is no rate to draw")
-        rate, low, high, theory = (values[there] for values in (rate, low, high, theory))
-        binding, status = (texts(table, name)[there] for name in ("binding", "status"))
         em = size.font_pt / 72
         caption = Caption(title, note, size)
-        key = _key(binding, status, size)
-        key_em = 1.6 * -(-len(key) // _KEY_COLUMNS)
+        key = _key(points, size)
+        key_em = key_height_em(len(key), _KEY_COLUMNS)
         height_em = _PANEL_HEIGHT_EM + key_em + caption.height_em + _AROUND_EM
         engine = ConstrainedLayoutEngine(w_pad=0.5 * em, h_pad=0.35 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * height_em), layout=engine)
         grid = figure.add_gridspec(2, 2, height_ratios=(_PANEL_HEIGHT_EM, key_em))
-        against, ratio = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-        ends = float(min(rate.min(), theory.min())) / _ROOM, float(max(rate.max(), theory.max())) * _ROOM
-        against.plot(ends, ends, color=style.INK, linewidth=0.8 * size.scale)
-        ratio.axhline(1, color=style.INK, linewidth=0.8 * size.scale)
-        for axes, unit in ((against, np.ones_like(theory)), (ratio, theory)):
-            _draw(axes, theory, (rate / unit, low / unit, high / unit), binding, status, size)
-            _dress(axes, "x", ends)
-            axes.set_xlabel("Theory, self-consistent (requests/s)")
-            axes.grid()
-            axes.set_axisbelow(True)
-        _dress(against, "y", ends)
-        against.set_title(f"{boundary} (requests/s)")
-        ratio.set_title("Simulated ÷ theory")
-        least, most = float((rate / theory).min()), float((rate / theory).max())
-        ratio.set_ylim(max(0.0, least - _RATIO_ROOM), max(1.0, most) + _RATIO_ROOM)
-        foot = figure.add_subplot(grid[1, :])
-        foot.axis("off")
-        foot.legend(
-            handles=key,
-            loc="upper left",
-            borderaxespad=0,
-            borderpad=0,
-            ncols=_KEY_COLUMNS,
-            handletextpad=0.4,
-            columnspacing=1.8,
-        ).set_in_layout(False)
+        _draw_rates(figure.add_subplot(grid[0, 0]), points, boundary, size)
+        _draw_ratios(figure.add_subplot(grid[0, 1]), points, size)
+        write_key(figure.add_subplot(grid[1, :]), key, _KEY_COLUMNS, handletextpad=0.4)
         caption.write(figure)
         style.settle(figure)
     return figure
 
 
-def _draw(
-    axes: Axes,
-    x: Numbers,
-    values: tuple[Numbers, Numbers, Numbers],
-    binding: NDArray[np.object_],
-    status: NDArray[np.object_],
-    size: Size,
-) -> None:
-    y, low, high = values
+class _Points(NamedTuple):
+    """Columns of the points that have a rate."""
+
+    rate: Numbers
+    low: Numbers
+    high: Numbers
+    theory: Numbers
+    binding: NDArray[np.object_]
+    status: NDArray[np.object_]
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Ends of an axis on which all rates have room."""
+        lowest, highest = min(self.rate.min(), self.theory.min()), max(self.rate.max(), self.theory.max())
+        return float(lowest) / _ROOM, float(highest) * _ROOM
+
+
+def _points(table: pa.Table) -> _Points:
+    rates = ("service_rate_rps", "service_rate_low_rps", "service_rate_high_rps", "theory_rate_rps")
+    rate, low, high, theory = (numbers(table, name) for name in rates)
+    there = np.isfinite(rate) & (rate > 0) & np.isfinite(theory)
+    if not there.any():
+        raise SpecError("none of these points can run, so there is no rate to draw")
+    binding, status = (texts(table, name)[there] for name in ("binding", "status"))
+    return _Points(rate[there], low[there], high[there], theory[there], binding, status)
+
+
+def _draw_rates(axes: Axes, points: _Points, boundary: str, size: Size) -> None:
+    axes.plot(points.ends, points.ends, color=style.INK, linewidth=0.8 * size.scale)
+    _draw(axes, points, np.ones_like(points.theory), size)
+    _dress(axes, "y", points.ends)
+    axes.set_title(f"{boundary} (requests/s)")
+
+
+def _draw_ratios(axes: Axes, points: _Points, size: Size) -> None:
+    axes.axhline(1, color=style.INK, linewidth=0.8 * size.scale)
+    _draw(axes, points, points.theory, size)
+    ratios = points.rate / points.theory
+    axes.set_ylim(max(0.0, ratios.min() - _RATIO_ROOM), max(1.0, ratios.max()) + _RATIO_ROOM)
+    axes.set_title("Simulated ÷ theory")
+
+
+def _draw(axes: Axes, points: _Points, unit: Numbers, size: Size) -> None:
+    """Draw the rates in units of ``unit`` against those of theory."""
+    x, y, low, high = points.theory, points.rate / unit, points.low / unit, points.high / unit
     few = len(x) <= _MOST_WITH_BARS
     mark_pt = np.interp(len(x), (50, 2000), (_LARGEST_MARK_PT, _SMALLEST_MARK_PT)) * size.scale
-    careful = np.isin(status, list(STATUS_MARKS))
+    careful = np.isin(points.status, list(STATUS_MARKS))
     for name, (colour, marker) in BINDING_MARKS.items():
         for kind, face in ((~careful, colour), (careful, "white")):
-            chosen = (binding == name) & kind
+            chosen = (points.binding == name) & kind
             if few:
                 bars = np.maximum(0, np.vstack((y - low, high - y)))[:, chosen]
                 axes.errorbar(
@@ -160,6 +161,10 @@ def _draw(
                 alpha=1.0 if few else 0.7,
                 rasterized=len(x) > _MOST_AS_SHAPES,
             )
+    _dress(axes, "x", points.ends)
+    axes.set_xlabel("Theory, self-consistent (requests/s)")
+    axes.grid()
+    axes.set_axisbelow(True)
 
 
 def _dress(axes: Axes, side: str, ends: tuple[float, float]) -> None:
@@ -176,24 +181,18 @@ def _dress(axes: Axes, side: str, ends: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _key(binding: NDArray[np.object_], status: NDArray[np.object_], size: Size) -> list[Line2D]:
+def _key(points: _Points, size: Size) -> Key:
     from matplotlib.lines import Line2D
 
-    marks = [
-        Line2D(
-            [], [], linestyle="", color=colour, marker=marker, markersize=4 * size.scale,
-            label=f"limited by {BINDING_WORDS[name]}",
-        )
+    mark: dict[str, Any] = {"linestyle": "", "markersize": 4 * size.scale}
+    key: Key = [
+        (Line2D([], [], color=colour, marker=marker, **mark), f"limited by {BINDING_WORDS[name]}")
         for name, (colour, marker) in BINDING_MARKS.items()
-        if (binding == name).any()
-    ]  # fmt: skip
-    careful = [STATUS_WORDS[name] for name in STATUS_MARKS if (status == name).any()]
+        if (points.binding == name).any()
+    ]
+    careful = [STATUS_WORDS[name] for name in STATUS_MARKS if (points.status == name).any()]
     if careful:
-        marks.append(
-            Line2D(
-                [], [], linestyle="", color=style.FAINT, marker="o", markerfacecolor="white",
-                markersize=4 * size.scale, label=f"open: {', '.join(careful)}",
-            )
-        )  # fmt: skip
-    marks.append(Line2D([], [], color=style.INK, linewidth=0.8 * size.scale, label="equal"))
-    return marks
+        hollow = Line2D([], [], color=style.FAINT, marker="o", markerfacecolor="white", **mark)
+        key.append((hollow, f"open: {', '.join(careful)}"))
+    key.append((Line2D([], [], color=style.INK, linewidth=0.8 * size.scale), "equal"))
+    return key

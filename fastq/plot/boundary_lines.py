@@ -11,20 +11,20 @@ from fastq.plot.boundary_map import BINDING_LOOK
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.interval import draw_interval, interval_sign, is_alone, is_crowded
+from fastq.plot.key import key_height_em, write_key
 from fastq.plot.labels import BINDING_WORDS, tick_label
 from fastq.plot.status_marks import STATUS_MARKS, draw_marks, marks_key, sharing
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.key import Key
     from fastq.plot.selection import Facet, Selection
     from fastq.plot.status_marks import Steps
     from fastq.plot.style import Size
 
-    Key = list[tuple[Artist | tuple[Artist, ...], str]]
 
 _MOST_COLUMNS = 3
 _KEY_COLUMNS = 3
@@ -72,7 +72,7 @@ def draw_boundary_lines(
         caption = Caption(title, note, size)
         room_em = (size.width_em - _MARGIN_EM) / columns - 1
         key = _key(selection, room_em, size)
-        heights = [*_HEIGHTS_EM * rows, 1.6 * -(-len(key) // _KEY_COLUMNS)]
+        heights = [*_HEIGHTS_EM * rows, key_height_em(len(key), _KEY_COLUMNS)]
         titles = [title_lines(facet.settings, room_em) for facet in selection.facets]
         titles_em = LINE_EM * sum(
             max(map(len, titles[first : first + columns])) for first in range(0, len(titles), columns)
@@ -99,17 +99,7 @@ def draw_boundary_lines(
                 rates.set_ylabel(f"{boundary}\n(requests/s)")
                 ratio.set_ylabel("Simulated\n÷ theory")
         foot = figure.add_subplot(grid[-1, :])
-        foot.axis("off")
-        foot.legend(
-            *zip(*key, strict=True),
-            loc="upper left",
-            borderaxespad=0,
-            borderpad=0,
-            ncols=_KEY_COLUMNS,
-            handlelength=2.6,
-            handleheight=1.1,
-            columnspacing=1.8,
-        ).set_in_layout(False)
+        write_key(foot, key, _KEY_COLUMNS, handlelength=2.6, handleheight=1.1)
         caption.write(figure)
         style.settle(figure)
     return figure

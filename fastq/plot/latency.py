@@ -9,16 +9,17 @@ import numpy as np
 from fastq.plot import style
 from fastq.plot.axis import log_ticks
 from fastq.plot.caption import Caption
+from fastq.plot.key import key_height_em, write_key
 from fastq.plot.labels import tick_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.key import Key
     from fastq.plot.style import Size
 
     Numbers = NDArray[np.float64]
@@ -85,7 +86,7 @@ def draw_latencies(
         em = size.font_pt / 72
         caption = Caption(title, note, size)
         key = _key(rows, size)
-        key_em = 1.6 * -(-len(key) // _KEY_COLUMNS)
+        key_em = key_height_em(len(key), _KEY_COLUMNS)
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.35 * em, wspace=0.0, hspace=0.0)
         height_em = _PANEL_HEIGHT_EM + key_em + caption.height_em + _AROUND_EM
         figure = Figure(figsize=(size.width_in, em * height_em), layout=engine)
@@ -98,17 +99,7 @@ def draw_latencies(
             _draw_boundary(panel, point, ends)
             _draw_percentiles(panel, rows, column, units, size)
             _dress_rates(panel, ends, room_em)
-        foot = figure.add_subplot(grid[1, :])
-        foot.axis("off")
-        foot.legend(
-            *zip(*key, strict=True),
-            loc="upper left",
-            borderaxespad=0,
-            borderpad=0,
-            ncols=_KEY_COLUMNS,
-            handlelength=2.8,
-            columnspacing=1.8,
-        ).set_in_layout(False)
+        write_key(figure.add_subplot(grid[1, :]), key, _KEY_COLUMNS, handlelength=2.8)
         caption.write(figure)
         style.settle(figure)
     return figure
@@ -207,11 +198,11 @@ def _numbers(rows: Sequence[Mapping[str, Any]], column: str) -> Numbers:
     return np.array([np.nan if row[column] is None else row[column] for row in rows], dtype=np.float64)
 
 
-def _key(rows: Sequence[Mapping[str, Any]], size: Size) -> list[tuple[Artist | tuple[Artist, ...], str]]:
+def _key(rows: Sequence[Mapping[str, Any]], size: Size) -> Key:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    key: list[tuple[Artist | tuple[Artist, ...], str]] = [
+    key: Key = [
         (Line2D([], [], color=colour, linestyle=dashes, marker=marker), words)
         for _, words, colour, dashes, marker in PERCENTILES
     ]
