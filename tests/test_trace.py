@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pytest
 
 from fastq.errors import SpecError
 from fastq.model.trace import read_trace
+from fastq.model.trace_bulk import read_bulk
 
 PROMPTS, OUTPUTS = [374, 396, 879], [44, 109, 55]
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens
@@ -116,6 +119,70 @@ def test_the_law_is_the_table_of_pairs(tmp_path):
     assert other.digest != made.digest
 
 
+ARRIVED = "arrival_s,prompt_tokens,output_tokens,user\n0.5,374,44,a\n1e1,396,109,b\n11,879,55,é\n"
+OBJECTS = """{"prompt_tokens": 374, "output_tokens": 44, "arrival_s": 0.5}
+{"arrival_s": 1, "prompt_tokens": 396, "output_tokens": 109, "user": null}
+{"prompt_tokens": 879, "output_tokens": 55, "arrival_s": 11}
+"""
+
+
+def parquet(**columns):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def nanoseconds(zone):
+    moments = [1_700_158_623_979_960_000, 1_700_158_624_031_960_999, 1_700_158_625_000_000_000]
+    return parquet(
+        TIMESTAMP=pa.array(moments, pa.timestamp("ns", zone)), ContextTokens=PROMPTS, output_tokens=OUTPUTS
+    )
+
+
+PLAIN = {
+    "t.csv": ARRIVED,
+    "bom.csv": "\ufeff" + ARRIVED.replace("\n", "\r\n"),
+    "header.csv": ARRIVED.replace("arrival_s", '"arrival_s"', 1).replace("user", ' "user"', 1),
+    "azure.csv": AZURE,
+    "utc.csv": AZURE.replace("00,3", "00Z,3").replace("90,3", "90Z,3").replace("70,8", "70Z,8"),
+    "t.jsonl": OBJECTS,
+    "azure.jsonl": "\n".join(
+        json.dumps(dict(zip(AZURE.split()[0].split(","), line.split(","), strict=True)))
+        for line in AZURE.splitlines()[1:]
+    ),
+    "t.parquet": parquet(arrival_s=[0.5, 1.0, 11.0], prompt_tokens=PROMPTS, output_tokens=OUTPUTS),
+    "float.parquet": parquet(
+        arrival_s=[1, 2, 3], prompt_tokens=list(map(float, PROMPTS)), output_tokens=OUTPUTS
+    ),
+    "lengths.parquet": parquet(prompt_tokens=PROMPTS, output_tokens=OUTPUTS, user=["a", "b", "c"]),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_is_read_a_column_at_a_time_equals_the_rows(tmp_path, name):
+    path = write(tmp_path / name, PLAIN[name])
+    with path.open("rb") as file:
+        assert read_bulk(path, file) is not None
+    at_once = read_trace(path)
+    with patch("fastq.model.trace.read_bulk", return_value=None):
+        by_rows = read_trace(path)
+    assert_lengths(at_once)
+    assert_lengths(by_rows)
+    assert (at_once.arrival_s is None) == (by_rows.arrival_s is None)
+    if at_once.arrival_s is not None:
+        assert at_once.arrival_s.dtype == by_rows.arrival_s.dtype == np.float64
+        assert at_once.arrival_s.tolist() == by_rows.arrival_s.tolist()
+    assert at_once.clock_start == by_rows.clock_start
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_timestamps_are_read_to_the_microsecond(tmp_path, zone):
+    trace = read_trace(write(tmp_path / "t.parquet", nanoseconds(zone)))
+    assert trace.clock_start == datetime(2023, 11, 16, 18, 17, 3, 979_960, tzinfo=UTC)
+    assert trace.arrival_s is not None
+    assert trace.arrival_s.tolist() == [0, 0.052, 1.02004]
+
+
 HEADER = "prompt_tokens,output_tokens\n"
 
 
@@ -137,6 +204,8 @@ HEADER = "prompt_tokens,output_tokens\n"
         ("t.csv", HEADER + "1_0,6\n", ["row 1", "'1_0'"]),
         ("t.csv", HEADER + ",6\n", ["row 1", "''"]),
         ("t.csv", HEADER + "1048577,6\n", ["row 1", "1,048,576"]),
+        ("t.csv", HEADER + "0x1F,6\n", ["row 1", "'0x1F'"]),
+        ("t.csv", "user," + HEADER + '"x,5,6\n', ["not CSV"]),
         ("t.csv", HEADER + "5\n", ["row 1", "1 values where the header has 2 columns"]),
         ("t.csv", HEADER + "5,6,7\n", ["row 1", "3 values"]),
         ("t.csv", HEADER + '5,"6\n', ["not CSV"]),
@@ -152,6 +221,11 @@ HEADER = "prompt_tokens,output_tokens\n"
         ("t.jsonl", '{"prompt_tokens": 1, "output_tokens": NaN}\n', ["row 1", "output_tokens = nan"]),
         ("t.jsonl", '{"prompt_tokens": 1, "output_tokens": null}\n', ["row 1", "output_tokens = None"]),
         ("t.jsonl", '{"prompt_tokens": 1}\n', ["row 1", "output_tokens is missing"]),
+        (
+            "t.jsonl",
+            '{"prompt_tokens": 1, "output_tokens": 2}\n{"prompt_tokens": 1, "output_tokens": 2, "arrival_s": 3}',
+            ["some rows have an arrival time"],
+        ),
         ("t.jsonl", "[" * 100_000, ["row 1", "not JSON"]),
         ("t.parquet", b"", ["not a readable Parquet file"]),
         ("t.parquet", b"PAR1 and more PAR1", ["not a readable Parquet file"]),

@@ -8,6 +8,7 @@ are ignored.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -17,18 +18,15 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from fastq.errors import SpecError
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw, column, law
+from fastq.model.trace_bulk import read_bulk
+from fastq.model.trace_columns import ARRIVAL_COLUMN, COLUMNS, TIMESTAMP_COLUMN, find_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
-
-PROMPT_COLUMNS = ("prompt_tokens", "ContextTokens")
-OUTPUT_COLUMNS = ("output_tokens", "GeneratedTokens")
-ARRIVAL_COLUMN = "arrival_s"
-TIMESTAMP_COLUMN = "TIMESTAMP"
 
 _LENGTH = f"a whole number of tokens between 1 and {MAX_LENGTH_TOKENS:,}"
 
@@ -42,37 +40,32 @@ class Trace:
     prompt_tokens, output_tokens
         Lengths, int32, tokens.
     arrival_s
-        Arrival times, s; from the first request on where the file has timestamps; ``None`` where it has
-        neither.
+        Arrival times, s; from the first row on where the file has timestamps; ``None`` where it has neither.
     name
         Name of the file.
+    clock_start
+        The moment at which ``arrival_s`` is 0, in UTC; ``None`` where the file has no timestamps.
     """
 
     prompt_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
     arrival_s: NDArray[np.float64] | None
     name: str
+    clock_start: datetime | None = None
 
     def law(self) -> LengthLaw:
         """Return the joint law of its lengths: every request is as likely as any other."""
         return law(column(self.prompt_tokens), column(self.output_tokens), joint=True, name=self.name)
 
 
-class _Columns(NamedTuple):
-    """Names of the columns of a trace; ``arrival`` is empty where there is none."""
-
-    prompt: str
-    output: str
-    arrival: str
-
-
 class _Row(NamedTuple):
-    """Values as they stand, with where."""
+    """Values as they stand, with where; a moment in place of an arrival where the file has timestamps."""
 
     where: str
     prompt: object
     output: object
     arrival: object
+    moment: datetime | None
 
 
 def read_trace(path: Path) -> Trace:
@@ -93,7 +86,14 @@ def read_trace(path: Path) -> Trace:
             value=path.suffix,
         )
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as opened:
+            file: IO[bytes] = opened if opened.seekable() else io.BytesIO(opened.read())
+            found = read_bulk(path, file)
+            if found is not None:
+                return Trace(
+                    found.prompt_tokens, found.output_tokens, found.arrival_s, path.name, found.clock_start
+                )
+            file.seek(0)
             return _collected(path, rows_of(path, file))
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -106,6 +106,7 @@ def _collected(path: Path, rows: Iterable[_Row]) -> Trace:
     prompts: list[int] = []
     outputs: list[int] = []
     arrivals: list[float] = []
+    clock_start: datetime | None = None
     empty: list[_Row] = []
     for row in rows:
         prompt = _length(path, row, "prompt_tokens", row.prompt)
@@ -114,7 +115,10 @@ def _collected(path: Path, rows: Iterable[_Row]) -> Trace:
             empty.append(row)
         prompts.append(prompt)
         outputs.append(output)
-        if row.arrival is not None:
+        if row.moment is not None:
+            clock_start = clock_start or row.moment
+            arrivals.append((row.moment - clock_start).total_seconds())
+        elif row.arrival is not None:
             arrivals.append(_arrival(path, row))
     if not prompts:
         raise SpecError("the trace holds no request", source=str(path))
@@ -136,6 +140,7 @@ def _collected(path: Path, rows: Iterable[_Row]) -> Trace:
         np.array(outputs, dtype=np.int32),
         np.array(arrivals, dtype=np.float64) if arrivals else None,
         path.name,
+        clock_start,
     )
 
 
@@ -192,31 +197,12 @@ def _arrival(path: Path, row: _Row) -> float:
     return arrival_s
 
 
-def _columns(path: Path, where: str, names: Sequence[str]) -> _Columns:
-    found = []
-    for wanted in (PROMPT_COLUMNS, OUTPUT_COLUMNS):
-        present = [name for name in wanted if name in names]
-        if len(present) != 1 or names.count(present[0]) != 1:
-            problem = (
-                "appears more than once" if present else f"is missing (or {wanted[1]}, as in Azure's traces)"
-            )
-            raise SpecError(
-                f"column {wanted[0]} {problem}; columns here: {', '.join(map(str, names))[:200] or 'none'}",
-                source=f"{path}{where and ', ' + where}",
-                key=wanted[0],
-            )
-        found.append(present[0])
-    arrival = next((name for name in (ARRIVAL_COLUMN, TIMESTAMP_COLUMN) if name in names), "")
-    return _Columns(found[0], found[1], arrival)
-
-
 def _csv_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
     reader = csv.reader(_text_lines(path, file), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
-        columns = _columns(path, "line 1", header)
+        columns = find_columns(path, "line 1", header)
         positions = {name: header.index(name) for name in columns if name}
-        clock = _Clock(path, columns.arrival)
         number = 0
         for cells in reader:
             if not cells:
@@ -235,7 +221,7 @@ def _csv_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
                 where,
                 cells[positions[columns.prompt]],
                 cells[positions[columns.output]],
-                clock.seconds(where, arrival),
+                *_when(path, where, columns.arrival, arrival),
             )
     except csv.Error as error:
         raise SpecError(f"not CSV: {error}", source=f"{path}, line {reader.line_num:,}") from error
@@ -243,7 +229,6 @@ def _csv_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
 
 def _json_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
     number = 0
-    clock: _Clock | None = None
     for line_number, line in enumerate(_text_lines(path, file), start=1):
         if not line.strip():
             continue
@@ -259,10 +244,10 @@ def _json_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
                 source=f"{path}, {where}",
                 value=entry,
             )
-        columns = _columns(path, where, list(entry))
-        clock = clock or _Clock(path, columns.arrival)
-        arrival = clock.seconds(where, entry.get(columns.arrival)) if columns.arrival else None
-        yield _Row(where, entry[columns.prompt], entry[columns.output], arrival)
+        columns = find_columns(path, where, list(entry))
+        arrival = entry.get(columns.arrival) if columns.arrival else None
+        when = _when(path, where, columns.arrival, arrival)
+        yield _Row(where, entry[columns.prompt], entry[columns.output], *when)
 
 
 def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
@@ -279,20 +264,19 @@ def _text_lines(path: Path, file: IO[bytes]) -> Iterator[str]:
 
 def _parquet_rows(path: Path, file: IO[bytes]) -> Iterator[_Row]:
     names, table = _parquet_columns(path, file)
-    columns = _columns(path, "", names)
-    clock = _Clock(path, columns.arrival)
+    columns = find_columns(path, "", names)
     arrivals = table[columns.arrival] if columns.arrival else [None] * len(table[columns.prompt])
     for number, (prompt, output, arrival) in enumerate(
         zip(table[columns.prompt], table[columns.output], arrivals, strict=True), start=1
     ):
         where = f"row {number:,}"
-        yield _Row(where, prompt, output, clock.seconds(where, arrival) if columns.arrival else None)
+        yield _Row(where, prompt, output, *_when(path, where, columns.arrival, arrival))
 
 
 def _parquet_columns(path: Path, file: IO[bytes]) -> tuple[list[str], dict[str, list[object]]]:
     import pyarrow.parquet as pq
 
-    wanted = {*PROMPT_COLUMNS, *OUTPUT_COLUMNS, ARRIVAL_COLUMN, TIMESTAMP_COLUMN}
+    wanted = set(COLUMNS)
     # A damaged file makes the decoder raise errors of many kinds; whatever it says, the file is at fault.
     try:
         parquet = pq.ParquetFile(file)
@@ -304,46 +288,24 @@ def _parquet_columns(path: Path, file: IO[bytes]) -> tuple[list[str], dict[str, 
     return names, values
 
 
-class _Clock:
-    """Turns arrival times into seconds: numbers as they are, timestamps from the first one on."""
-
-    def __init__(self, path: Path, column_name: str) -> None:
-        self._path, self._column = path, column_name
-        self._first: datetime | None = None
-        self._first_rest_s = 0.0
-
-    def seconds(self, where: str, value: object) -> object:
-        """Return the arrival time that a value stands for; numbers are checked by the caller."""
-        if self._column != TIMESTAMP_COLUMN:
-            return value if value is not None or not self._column else math.nan
-        moment = _moment(value)
-        if moment is None:
-            raise SpecError(
-                "must be a date and time such as 2023-11-16 18:17:03.9799600",
-                source=f"{self._path}, {where}",
-                key=TIMESTAMP_COLUMN,
-                value=value,
-            )
-        time, rest_s = moment
-        if self._first is None:
-            self._first, self._first_rest_s = time, rest_s
-        return (time - self._first).total_seconds() + (rest_s - self._first_rest_s)
-
-
-def _moment(value: object) -> tuple[datetime, float] | None:
-    """Return a timestamp to the second, and the seconds below that."""
-    if isinstance(value, datetime):
-        time = value
-    elif isinstance(value, str):
+def _when(path: Path, where: str, column_name: str, value: object) -> tuple[object, datetime | None]:
+    """Return an arrival time as it stands, or the moment of a timestamp; one without a zone is in UTC."""
+    if column_name != TIMESTAMP_COLUMN:
+        return (value if value is not None or not column_name else math.nan), None
+    moment = value
+    if isinstance(value, str):
         try:
-            time = datetime.fromisoformat(value.strip())
+            moment = datetime.fromisoformat(value.strip())
         except ValueError:
-            return None
-    else:
-        return None
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return time.replace(microsecond=0), time.microsecond / 1e6
+            moment = None
+    if not isinstance(moment, datetime):
+        raise SpecError(
+            "must be a date and time such as 2023-11-16 18:17:03.9799600",
+            source=f"{path}, {where}",
+            key=TIMESTAMP_COLUMN,
+            value=value,
+        )
+    return None, moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
 _FORMATS: dict[str, Callable[[Path, IO[bytes]], Iterator[_Row]]] = {
