@@ -11,11 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from fastq.cli import workload
 from fastq.errors import SpecError
 from fastq.model.quantize import DEFAULT_ENTRIES, quantize
-from fastq.model.workload_file import Origin, compare, kv_area_tokens, percentile_errors, write_workload
+from fastq.model.workload_file import (
+    Comparison,
+    Origin,
+    compare,
+    kv_area_tokens,
+    percentile_errors,
+    write_workload,
+)
 
 LENGTH = st.one_of(st.integers(1, 20), st.integers(1, 200_000))
 TRACES = st.lists(st.tuples(LENGTH, LENGTH), min_size=1, max_size=300)
@@ -86,6 +94,67 @@ def test_means_kv_area_percentiles_and_correlation(rows, chunk):
     assert kv_area_tokens(*table, chunk) == pytest.approx(kv_area_tokens(*trace, chunk), rel=0.005)
     assert percentile_errors(trace, table) == {"prompt_tokens": 0, "output_tokens": 0}
     assert np.corrcoef(*table)[0, 1] == pytest.approx(np.corrcoef(*trace)[0, 1], abs=0.01)
+
+
+def heavy_tail(kind, normal):
+    """Lengths up to a million from a normal sample: lognormal of mean 500 and a cv, or Pareto."""
+    name, parameter = kind
+    if name == "lognormal":
+        sigma = np.sqrt(np.log(1 + parameter**2))
+        lengths = 500 * np.exp(sigma * normal - sigma**2 / 2)
+    else:
+        lengths = 30 * ndtr(-normal) ** (-1 / parameter)
+    return np.clip(np.ceil(lengths), 1, 1_000_000).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("prompts_are", "outputs_are", "correlation"),
+    [
+        (("lognormal", 5), ("lognormal", 5), 0.0),
+        (("lognormal", 5), ("lognormal", 5), 0.8),
+        (("pareto", 1.1), ("pareto", 1.2), 0.0),
+        (("pareto", 1.1), ("pareto", 0.9), 0.0),
+        (("pareto", 0.8), ("lognormal", 1), 0.0),
+        (("pareto", 1.5), ("pareto", 2.5), 0.6),
+    ],
+)
+def test_heavy_tails_of_a_million_rows_keep_every_figure(tmp_path, prompts_are, outputs_are, correlation):
+    generator = np.random.default_rng(11)
+    normal, other = generator.standard_normal((2, 1_000_000))
+    trace = (
+        heavy_tail(prompts_are, normal),
+        heavy_tail(outputs_are, correlation * normal + np.sqrt(1 - correlation**2) * other),
+    )
+    table = quantize(*trace)
+    assert not [each for each in compare(trace, table) if not each.is_kept]
+    assert max(percentile_errors(trace, table).values()) <= 1
+    write_workload(tmp_path / "t.parquet", trace, table, Origin("heavy", "drawn", "none", "-"))
+    assert (tmp_path / "t.parquet").stat().st_size <= 64 * 1024
+
+
+def test_a_long_request_too_rare_for_an_entry_is_parted_rather_than_the_kv_area_falsified():
+    """One prompt in 100 and one output in 100 are long, but not the same ones: both are long in 1 row of 10,000."""
+    row = np.arange(100_000)
+    trace = np.where(row % 100 == 0, 100_000, 1000), np.where(row // 100 % 100 == 0, 5000, 100)
+    table = quantize(*trace, 500)
+    assert kv_area_tokens(*table, 512) == pytest.approx(kv_area_tokens(*trace, 512), rel=0.1)
+    assert (100_000, 5000) not in pairs_of(*table)
+
+
+def test_what_is_kept():
+    def kept(figure, trace, table):
+        return Comparison(figure, trace, table).is_kept
+
+    assert kept("kv_area_chunk_512_tokens", 1000.0, 1005.0)
+    assert not kept("kv_area_chunk_512_tokens", 1000.0, 1005.1)
+    assert kept("mean_output_tokens", 10.0, 11.0)
+    assert not kept("mean_square_output_tokens", 10.0, 11.0)
+    assert kept("p99_prompt_tokens", 20.0, 19.0)
+    assert not kept("p99_prompt_tokens", 20.0, 18.0)
+    assert kept("correlation", 0.0002, -0.0003)
+    assert not kept("correlation", 0.5, 0.49)
+    assert kept("correlation", None, None)
+    assert kept("max_prompt_tokens", 1000.0, 10.0)
 
 
 def test_outputs_follow_prompts_as_in_the_trace():

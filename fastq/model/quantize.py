@@ -4,19 +4,21 @@ The table is built in two steps, so that what closed forms and simulation feel m
 
 1. Each marginal is cut into cells of equal mass, one an entry, and every cell gets one integer length between
    its smallest and its largest: its mean, corrected so that the percentiles 1 to 99 are the trace's own, and
-   the mean and the mean square too.
+   the mean and the mean square too. Where the tail is too heavy for that, lengths above the 99th percentile
+   may leave their cells, so that the longest can stand for it.
 2. The entries are paired. Rows are cut into strips by prompt, and each strip into cells by output; the ranks
-   of one row of each cell say which entry goes with which. Swaps of neighbours then bring the mean of
-   prompt x output to the trace's own.
+   of one row of each cell say which entry goes with which. Swaps of neighbours, in the end of the longest,
+   then bring the mean of prompt x output to the trace's own.
 
 The table is sorted and has no order in time. It holds the trace's own request with the largest prompt +
-output, unless that is so rare that an entry of its own would falsify mean or mean square; no entry is longer.
+output, unless that is so rare that an entry of its own would falsify a mean, a mean square or the mean of
+prompt x output; no entry is longer.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +35,11 @@ DEFAULT_ENTRIES = 4096
 _PERCENTILE_ENTRIES = 400
 _MEAN_TOLERANCE = 0.001
 _SQUARE_TOLERANCE = 0.005
+_SQUARE_SHORT = 0.001
+_MOST_LONGEST_SWAPS = 50
+_LONGEST = 16
 _PRODUCT_TOLERANCE = 1e-6
+_PRODUCT_OFF = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,11 @@ def quantize(
         if holds_longest:
             outputs = _pair_longest(prompts, outputs, anchor)
         outputs = _shorten(prompts, outputs, sum(anchor))
-        outputs = _match_product(prompts, outputs, mean_product * entries, sum(anchor))
+        total, limit = mean_product * entries, sum(anchor)
+        matched = _match_product(prompts, outputs, total, limit, fixed_from=limit)
+        if abs(_sum_of_products(prompts, matched) - total) > _PRODUCT_OFF * total:
+            matched = _match_product(prompts, outputs, total, limit, fixed_from=limit + 1)
+        outputs = matched
     order = np.lexsort((outputs, prompts))
     return prompts[order].astype(np.int32), outputs[order].astype(np.int32)
 
@@ -130,8 +140,34 @@ def _quantize_marginal(ordered: NDArray[np.int64], anchor: int | None, entries: 
         anchor_cell = int(np.searchsorted(cells.high, anchor))
         values[anchor_cell], held[anchor_cell] = anchor, True
     squares = _sum_of_products(ordered, ordered) / ordered.size * entries
-    values = _raise_last(_shift_to_sum(values, held, cells), held, cells, squares)
-    return _match_squares(_round_within(values, held, cells), held, cells, squares)
+    lengths = _spread_to_squares(values, held, cells, squares)
+    if entries < _PERCENTILE_ENTRIES:
+        return lengths
+    for first_percent in (99, 1):
+        if _sum_of_products(lengths, lengths) >= (1.0 - _SQUARE_SHORT) * squares:
+            break
+        lengths = _spread_to_squares(values, held, _opened(cells, values, first_percent), squares)
+    return lengths
+
+
+def _spread_to_squares(
+    values: NDArray[np.float64], held: NDArray[np.bool_], cells: _Cells, squares: float
+) -> NDArray[np.int64]:
+    """Bring mean and squares of values to those of the rows, each value within its cell, and round them."""
+    raised = _raise_last(_shift_to_sum(values, held, cells), held, cells, squares)
+    return _match_squares(_round_within(raised, held, cells), held, cells, squares)
+
+
+def _opened(cells: _Cells, values: NDArray[np.float64], first_percent: int) -> _Cells:
+    """Let lengths leave their cells, down to the percentile below them, from one percentile on.
+
+    What they lose goes to the last, which can then stand for a heavier tail; no percentile changes.
+    """
+    low = cells.low.copy()
+    for percent in range(first_percent, 100):
+        below, above = (-(-each * values.size // 100) for each in (percent, percent + 1))
+        low[below : above - (percent < 99)] = int(values[below - 1])
+    return replace(cells, low=low)
 
 
 def _cut(ordered: NDArray[np.int64], entries: int) -> _Cells:
@@ -286,9 +322,12 @@ def _shorten(prompts: NDArray[np.int64], outputs: NDArray[np.int64], limit: int)
 
 
 def _match_product(
-    prompts: NDArray[np.int64], outputs: NDArray[np.int64], target: float, limit: int
+    prompts: NDArray[np.int64], outputs: NDArray[np.int64], target: float, limit: int, *, fixed_from: int
 ) -> NDArray[np.int64]:
-    """Swap outputs close in rank until prompt x output adds up to ``target``, no entry beyond ``limit``."""
+    """Swap outputs until prompt x output adds up to ``target``, no entry beyond ``limit``.
+
+    Entries of ``fixed_from`` tokens and more stay as they are.
+    """
     matched = outputs.copy()
     missing = target - _sum_of_products(prompts, outputs)
     distance = 1
@@ -299,8 +338,8 @@ def _match_product(
         one, other = order[starts], order[starts + distance]
         gain = (matched[other] - matched[one]) * (prompts[one] - prompts[other])
         allowed = (prompts[one] + matched[other] <= limit) & (prompts[other] + matched[one] <= limit)
-        allowed &= (np.sign(gain) == np.sign(missing)) & (prompts[one] + matched[one] < limit)
-        allowed &= prompts[other] + matched[other] < limit
+        allowed &= (np.sign(gain) == np.sign(missing)) & (prompts[one] + matched[one] < fixed_from)
+        allowed &= prompts[other] + matched[other] < fixed_from
         useful = np.flatnonzero(allowed)
         for pair in useful[np.argsort(-np.abs(gain[useful]), kind="stable")].tolist():
             if abs(gain[pair]) <= abs(missing):
@@ -308,4 +347,36 @@ def _match_product(
                 matched[[left, right]] = matched[[right, left]]
                 missing -= float(gain[pair])
         distance *= 2
+    _swap_longest(prompts, matched, missing, limit, fixed_from, _PRODUCT_TOLERANCE * target)
     return matched
+
+
+def _swap_longest(
+    prompts: NDArray[np.int64],
+    outputs: NDArray[np.int64],
+    missing: float,
+    limit: int,
+    fixed_from: int,
+    tolerance: float,
+) -> None:
+    """Swap outputs with the entries of the longest prompts and outputs, the best swap first, in place.
+
+    In a heavy tail a few entries hold most of prompt x output, and only their partners can make up for it.
+    """
+    for _ in range(_MOST_LONGEST_SWAPS):
+        if abs(missing) <= tolerance:
+            return
+        long = np.concatenate(
+            (np.argsort(-prompts, kind="stable")[:_LONGEST], np.argsort(-outputs, kind="stable")[:_LONGEST])
+        )
+        prompt, output = prompts[long, None], outputs[long, None]
+        gain = (outputs - output) * (prompt - prompts)
+        allowed = (prompt + outputs <= limit) & (prompts + output <= limit)
+        allowed &= (prompt + output < fixed_from) & (prompts + outputs < fixed_from)
+        left_over = np.where(allowed, np.abs(missing - gain), np.inf)
+        best = int(np.argmin(left_over))
+        if left_over.flat[best] >= abs(missing):
+            return
+        one, other = long[best // prompts.size], best % prompts.size
+        missing -= float(gain.flat[best])
+        outputs[[one, other]] = outputs[[other, one]]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 METADATA_KEY = b"fastq"
 """Key of the JSON document in the schema metadata of a workload file."""
 
+KEPT_SHARE = 0.005
+"""Error up to which a figure counts as kept, as a share of the trace's."""
+
 _CHUNKS = (128, 512, 2048)
 _PERCENTILES = np.arange(1, 100)
 _SHOWN_PERCENTILES = (1, 10, 50, 90, 99)
@@ -68,6 +71,20 @@ class Comparison:
         if self.trace == self.table:
             return 0.0
         return self.table / self.trace - 1.0 if self.trace else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the table keeps the figure: within 0.5%, a token, or 0.005 of a correlation.
+
+        Largest lengths are no such figure: an entry stands for many rows, and the longest may be too rare.
+        """
+        if self.trace is None or self.table is None or self.figure.startswith("max_"):
+            return True
+        error = abs(self.table - self.trace)
+        if self.figure == "correlation":
+            return error <= KEPT_SHARE
+        a_token = 1.0 if self.figure.startswith(("p", "mean_prompt", "mean_output")) else 0.0
+        return error <= max(KEPT_SHARE * abs(self.trace), a_token)
 
 
 def kv_area_tokens(prompt_tokens: ArrayLike, output_tokens: ArrayLike, chunk_tokens: int) -> float:
