@@ -7,6 +7,7 @@
 >>> fastq.sweep(spec, out="results/")           # the grid, into Parquet files
 >>> fastq.read("results/")                      # a pyarrow.Table of points
 >>> fastq.plan("plan.toml").cheapest            # how many GPUs of which kind
+>>> fastq.describe_workload("trace.csv")        # arrivals, lengths and drift of a trace
 
 Nothing is compiled, and no other package loaded, before one of these is called.
 """
@@ -17,7 +18,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastq.api import load, plan, read, simulate, sweep, theory
+    from fastq.analysis.workload_description import WorkloadDescription
+    from fastq.api import describe_workload, load, plan, read, simulate, sweep, theory
     from fastq.closed_forms import ClosedForms
     from fastq.engine.plan_result import PlannedOption, PlanResult
     from fastq.engine.point_result import PointResult
@@ -68,6 +70,8 @@ __all__ = [
     "SweepSummary",
     "TokenConvention",
     "WorkerError",
+    "WorkloadDescription",
+    "describe_workload",
     "load",
     "load_plan",
     "parse_plan",
@@ -80,7 +84,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "fastq.api": ("load", "plan", "read", "simulate", "sweep", "theory"),
+    "fastq.analysis.workload_description": ("WorkloadDescription",),
+    "fastq.api": ("describe_workload", "load", "plan", "read", "simulate", "sweep", "theory"),
     "fastq.closed_forms": ("ClosedForms",),
     "fastq.engine.plan_result": ("PlanResult", "PlannedOption"),
     "fastq.engine.point_result": ("PointResult",),

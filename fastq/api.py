@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from fastq.analysis.workload_description import WorkloadDescription
     from fastq.engine.plan_result import PlanResult
     from fastq.engine.point_result import PointResult
     from fastq.engine.progress import Progress
@@ -269,6 +270,32 @@ def read(
     from fastq.store.reader import read as read_table
 
     return read_table(location, table, columns, filter)
+
+
+def describe_workload(path: str | os.PathLike[str]) -> WorkloadDescription:
+    """Describe a trace: arrivals, lengths, memory, and whether that stays so over its span.
+
+    Parameters
+    ----------
+    path
+        CSV (also with Azure's column names), Parquet or JSON Lines.
+
+    Returns
+    -------
+    WorkloadDescription
+        Figures in requests/s, s and tokens; ``dataclasses.asdict`` makes what ``fastq workload --json`` prints.
+
+    Raises
+    ------
+    SpecError
+        Where the trace can't be used; the message names the row.
+    """
+    from pathlib import Path
+
+    from fastq.analysis.workload_description import describe_trace
+    from fastq.model.trace import read_trace
+
+    return describe_trace(read_trace(Path(path)))
 
 
 def theory_columns(spec: Spec) -> list[str]:
