@@ -1,21 +1,32 @@
-"""``fastq workload``: sketch a trace of request lengths as a workload file."""
+"""``fastq workload``: describe a trace of requests, and sketch its lengths as a workload file."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from fastq.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
+    from fastq.model.trace import Trace
     from fastq.model.workload_file import Comparison
 
 _DEFAULT_ENTRIES = 4096
 _DESCRIPTION = """\
-Sketch the (prompt, output) lengths of a trace by a table of equally likely pairs, small enough to ship.
-The table keeps the means, the KV area, the percentiles of both lengths and how they go together; it holds no
-order and no times. A spec takes the file as workload.trace."""
+Describe a trace for someone who plans capacity: its rate and bursts, its lengths and the KV memory that they take,
+and whether it is one workload over its span. A trace without arrival times is described by its lengths alone."""
+_EPILOG = """\
+--name and --out also write its lengths as a law: a table of equally likely (prompt, output) pairs, small enough to
+ship, that keeps the means, the KV area, the percentiles of both lengths and how they go together. It holds no order
+and no times. A spec takes the file as workload.trace.
+
+examples:
+  fastq workload trace.csv --picture trace.png
+  fastq workload trace.csv --name mine --out mine.parquet"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """
     parser = subparsers.add_parser(
         "workload",
-        help="make a workload file from a trace of request lengths",
+        help="describe a trace of requests, make a workload file of it",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -38,22 +50,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="TRACE",
         help="CSV (also with Azure's column names), Parquet or JSON Lines",
     )
-    parser.add_argument("--name", required=True, help="name of the workload")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.parquet", help="file to write")
+    parser.add_argument("--json", action="store_true", help="print the description as one line of JSON")
+    parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
     parser.add_argument(
+        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
+    )
+    law = parser.add_argument_group("writing its lengths as a law")
+    law.add_argument("--name", help="name of the workload")
+    law.add_argument("--out", type=Path, metavar="FILE.parquet", help="file to write")
+    law.add_argument(
         "--entries",
         type=int,
         default=_DEFAULT_ENTRIES,
         metavar="N",
         help="entries of the table (default: %(default)s)",
     )
-    parser.add_argument("--source", default="", metavar="TEXT", help="data set, authors and year, to keep")
-    parser.add_argument("--licence", default="", metavar="TEXT", help="licence of the data set, to keep")
+    law.add_argument("--source", default="", metavar="TEXT", help="data set, authors and year, to keep")
+    law.add_argument("--licence", default="", metavar="TEXT", help="licence of the data set, to keep")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the file and print how far it is from its trace.
+    """Describe the trace; draw it and write its law where asked for.
 
     Parameters
     ----------
@@ -65,24 +83,112 @@ def run(args: argparse.Namespace) -> int:
     int
         Exit status.
     """
-    from fastq.model.quantize import quantize
+    import json
+
+    from fastq.analysis.workload_description import describe_trace
+    from fastq.cli.workload_report import report
     from fastq.model.trace import read_trace
+
+    _check_law(args)
+    picture = None if args.picture is None else _checked_picture(args.picture)
+    trace = read_trace(args.trace)
+    description = describe_trace(trace)
+    document: dict[str, Any] = asdict(description)
+    text = report(description)
+    if args.out is not None:
+        document["table"], written = _write_law(args, trace)
+        text += written
+    if picture is not None:
+        from fastq.plot import style
+        from fastq.plot.workload_picture import draw_workload
+
+        size = style.SIZES[args.size]
+        style.save(draw_workload(description, trace, size=size), picture, size=size)
+        document["picture"] = str(picture)
+        text += f"\nwrote {picture}\n"
+    sys.stdout.write(json.dumps(document) + "\n" if args.json else text)
+    return ExitStatus.DONE
+
+
+def _write_law(args: argparse.Namespace, trace: Trace) -> tuple[dict[str, Any], str]:
+    """Write the workload file; return what it keeps of the trace, for programs and for people."""
+    from fastq.model.quantize import quantize
     from fastq.model.workload_file import Origin, compare, percentile_errors, write_workload
 
-    _check_target(args.out)
-    trace = read_trace(args.trace)
     pairs = (trace.prompt_tokens, trace.output_tokens)
     table = quantize(*pairs, entries=args.entries)
     origin = Origin(name=args.name, source=args.source, licence=args.licence, command=_command(args))
+    comparisons, worst = compare(pairs, table), percentile_errors(pairs, table)
     write_workload(args.out, pairs, table, origin)
-    sys.stdout.write(_report(compare(pairs, table), rows=pairs[0].size, entries=table[0].size))
-    worst = percentile_errors(pairs, table)
-    sys.stdout.write(
+    file_bytes = args.out.stat().st_size
+    document = {
+        "path": str(args.out),
+        "bytes": file_bytes,
+        "entries": int(table[0].size),
+        "figures": {
+            each.figure: {**asdict(each), "relative_error": each.relative_error, "is_kept": each.is_kept}
+            for each in comparisons
+        },
+        "percentile_errors": worst,
+    }
+    return document, (
+        f"\nlaw of its lengths\n{_report(comparisons, rows=pairs[0].size, entries=table[0].size)}"
         f"\npercentiles 1 to 99: largest error {worst['prompt_tokens']:,} prompt tokens, "
         f"{worst['output_tokens']:,} output tokens\n"
-        f"wrote {args.out} ({args.out.stat().st_size:,} bytes)\n"
+        f"{_kept(comparisons)}"
+        f"wrote {args.out} ({file_bytes:,} bytes)\n"
     )
-    return 0
+
+
+def _kept(comparisons: tuple[Comparison, ...]) -> str:
+    """Say which figures the table could not keep, and how its longest request compares."""
+    lost = [each.figure for each in comparisons if not each.is_kept]
+    words = (
+        f"not kept within 0.5% or a token: {', '.join(lost)}; a table with more --entries keeps more of a heavy tail\n"
+        if lost
+        else "every figure but the largest lengths is kept within 0.5% or a token\n"
+    )
+    (longest,) = (each for each in comparisons if each.figure == "max_total_tokens")
+    if longest.trace == longest.table or longest.trace is None or longest.table is None:
+        return words
+    return words + (
+        f"its longest request has {longest.table:,.0f} tokens, the trace's {longest.trace:,.0f}: too rare for an "
+        "entry,\nso ask apart whether that one fits into memory\n"
+    )
+
+
+def _check_law(args: argparse.Namespace) -> None:
+    """Refuse a law without a name or a file, and settings of one that is not written."""
+    from fastq.errors import SpecError
+
+    given = {
+        "--name": args.name is not None,
+        "--out": args.out is not None,
+        "--entries": args.entries != _DEFAULT_ENTRIES,
+        "--source": bool(args.source),
+        "--licence": bool(args.licence),
+    }
+    missing = [option for option in ("--name", "--out") if not given[option]]
+    asked_for = next((option for option, is_given in given.items() if is_given), None)
+    if asked_for is not None and missing:
+        raise SpecError(
+            f"is missing: {asked_for} belongs to a law, which --name NAME and --out FILE.parquet write together",
+            key=missing[0],
+        )
+    if args.out is not None:
+        _check_target(args.out)
+
+
+def _checked_picture(path: str) -> Path:
+    from fastq.errors import SpecError
+    from fastq.plot.style import check_ending
+
+    checked = check_ending(path)
+    if not checked.absolute().parent.is_dir():
+        raise SpecError(
+            "there is no such directory; make it first", key="--picture", value=str(checked.parent)
+        )
+    return checked
 
 
 def _check_target(out: Path) -> None:

@@ -66,6 +66,15 @@ def rate_label(rate_rps: float) -> str:
     return f"{shown} request/s" if shown == "1" else f"{shown} requests/s"
 
 
+def duration_label(time_s: float) -> str:
+    """Return a duration with a unit that suits it: 1 s, 58.4 min, 3.2 days."""
+    for limit_s, factor_s, unit in ((60.0, 1.0, "s"), (3600.0, 60.0, "min"), (86400.0, 3600.0, "h")):
+        if time_s < limit_s:
+            return f"{time_s / factor_s:.3g} {unit}"
+    days = time_s / 86400.0
+    return f"{days:.3g} days" if days < 1000.0 else f"{days:,.0f} days"
+
+
 def value_label(value: Scalar) -> str:
     """Return a value in at most a few digits; null is 'unlimited'."""
     if value is None:
