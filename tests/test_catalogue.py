@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastq.cli import workload
-from fastq.model.catalogue import replica_gpus
 from fastq.model.workload_file import compare, kv_area_tokens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,7 +175,6 @@ def test_replicas_hold_settings_times_and_provenance(name):
         assert all(value >= 0 for value in plane.values())
     words = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
     assert set(entry["provenance"]) - {"gpus"} == words
-    assert replica_gpus(name) == (4 if "x4" in name else 1)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
                          empty, so it falls a little as run.requests grow
   wait, ttft, tpot, e2e    percentiles and what they may be at most: { p50 = "200 ms", p99 = "2 s", p99_9 = "5 s" }
 [replica]                one inference engine
-  catalogue                fills replica and iteration_time ('fastq info' lists them)
+  catalogue                fills replica and iteration_time: a name ('fastq info' lists them), or the path of a
+                           file such as 'fastq calibrate' writes, "./engine.toml"
   kv_capacity_tokens       KV cache capacity, tokens                                    (required)
   block_size               KV tokens per block                                          (default 16)
   max_num_seqs             largest number of running requests, or "unlimited"           (default 256)

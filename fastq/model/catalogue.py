@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fastq.errors import SpecError
-from fastq.model.reading import Place, nearest
+from fastq.model.reading import Place, nearest, unknown
 from fastq.model.toml_file import read_toml
 from fastq.model.trace import read_trace
 
@@ -120,27 +120,58 @@ def _read_workload(path: Path) -> Workload:
 
 
 def load_replica(name: str, place: Place | None = None) -> dict[str, dict[str, object]]:
-    """Load a replica of the catalogue: its tables ``replica``, ``iteration_time`` and ``provenance``."""
-    path = _entry("replicas", ".toml", name, place or Place("", "replica.catalogue"))
-    document = read_toml(path)
+    """Load a replica: its tables ``replica``, ``iteration_time`` and ``provenance``.
+
+    Parameters
+    ----------
+    name
+        Entry of the catalogue, or the path of a file that ends in ``.toml``, which may lack ``provenance``.
+    place
+        Where the name stands: for errors, and the directory that a path starts from.
+
+    Raises
+    ------
+    SpecError
+        If there is no such entry or file, or it lacks a table or holds another one.
+    """
+    place = place or Place("", "replica.catalogue")
+    path = replica_path(name, place)
+    is_own = _is_path(name)
+    try:
+        document = read_toml(path)
+    except SpecError as error:
+        raise place.error(str(error), name) from error
+    for table in document:
+        if is_own and table not in _REPLICA_TABLES:
+            raise SpecError(unknown(table, _REPLICA_TABLES), source=str(path), key=table)
     tables: dict[str, dict[str, object]] = {}
     for table in _REPLICA_TABLES:
-        entries = document.get(table)
+        entries = document.get(table, {} if is_own and table == "provenance" else None)
         if not isinstance(entries, dict):
             raise SpecError(f"table [{table}] is missing", source=str(path), key=table)
         tables[table] = entries
     return tables
 
 
-def replica_gpus(name: str) -> int | None:
-    """Return how many GPUs a replica of the catalogue has; ``None`` where its entry does not say."""
-    gpus = load_replica(name)["provenance"].get("gpus")
-    return gpus if isinstance(gpus, int) else None
+def replica_path(name: str, place: Place | None = None) -> Path:
+    """Return the file of a replica: one that ships, or the one whose path the name is.
+
+    Raises
+    ------
+    SpecError
+        If no such replica ships and the name is no path of a ``.toml`` file.
+    """
+    place = place or Place("", "replica.catalogue")
+    if not _is_path(name):
+        return _entry("replicas", ".toml", name, place, "; or the path of a file that ends in .toml")
+    try:
+        return place.directory / Path(name).expanduser()
+    except RuntimeError as error:  # a home directory that is not known
+        raise place.error(str(error), name) from error
 
 
-def replica_path(name: str) -> Path:
-    """Return the file of a replica that ships."""
-    return _DATA / "replicas" / f"{name}.toml"
+def _is_path(name: str) -> bool:
+    return name.endswith(".toml")
 
 
 def validation_paths() -> tuple[Path, ...]:
@@ -154,13 +185,13 @@ def _names(folder: str, suffix: str) -> tuple[str, ...]:
     )
 
 
-def _entry(folder: str, suffix: str, name: str, place: Place) -> Path:
+def _entry(folder: str, suffix: str, name: str, place: Place, others: str = "") -> Path:
     names = _names(folder, suffix)
     if name not in names:
         meant = nearest(name, names)
         raise place.error(
             f"no such entry of the catalogue{meant and f'; did you mean {meant}?'} "
-            f"(there are: {', '.join(names) or 'none'})",
+            f"(there are: {', '.join(names) or 'none'}{others})",
             name,
         )
     return _DATA / folder / f"{name}{suffix}"

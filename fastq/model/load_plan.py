@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastq.model.catalogue import locate, replica_gpus
+from fastq.model.catalogue import locate
 from fastq.model.demand import DEMAND_KEYS, read_demand
 from fastq.model.plan import Limits, Option, Plan
 from fastq.model.plan_overrides import KEYS_OF_ALL_OPTIONS, override_plan
@@ -201,13 +201,12 @@ def _read_option(table: Mapping[str, object], place: Place) -> Option:
 def _read_gpus(table: Mapping[str, object], entry: object, place: Place) -> int:
     if "gpus_per_replica" in table:
         return read_int(table["gpus_per_replica"], place, 1, MAX_GPUS_PER_REPLICA, "GPUs")
-    known = replica_gpus(entry.name) if isinstance(entry, ReplicaEntry) else None
-    if known is not None:
-        return known
+    if isinstance(entry, ReplicaEntry) and entry.gpus is not None:
+        return entry.gpus
     why = (
-        f"the catalogue does not say how many GPUs {entry.name} has"
+        f"{entry.name} does not say how many it has"
         if isinstance(entry, ReplicaEntry)
-        else "only entries of the catalogue know it of themselves"
+        else "only entries of replica.catalogue say it of themselves"
     )
     raise place.missing(f"is missing: give the number of GPUs of one replica ({why})")
 

@@ -47,10 +47,21 @@ UNLIMITED = "unlimited"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicaEntry:
-    """An entry of the catalogue of replicas: the layer that it fills."""
+    """An entry of the catalogue of replicas, or a file like one: the layer that it fills.
+
+    Parameters
+    ----------
+    name
+        As it was written.
+    layer
+        What it sets.
+    gpus
+        How many it has; ``None`` where it does not say.
+    """
 
     name: str
     layer: Mapping[str, Value]
+    gpus: int | None
 
 
 Value = int | float | str | None | Marginal | LengthLaw | ReplicaEntry | tuple[Plane, ...]
@@ -154,11 +165,18 @@ def _read_workload(value: object, place: Place) -> Value:
 
 
 def _read_replica(value: object, place: Place) -> Value:
-    name = read_text(value, place, "must be the name of a replica of the catalogue")
+    name = read_text(
+        value,
+        place,
+        "must be the name of a replica of the catalogue, or the path of a .toml file, relative to the spec",
+    )
     document = load_replica(name, place)
-    del document["provenance"]
+    gpus = document.pop("provenance").get("gpus")
+    source = str(replica_path(name, place))
     return ReplicaEntry(
-        name, read_layer(document, Place(str(replica_path(name))), ("replica", "iteration_time"))
+        name,
+        read_layer(document, Place(source), ("replica", "iteration_time")),
+        gpus if isinstance(gpus, int) and gpus >= 1 else None,
     )
 
 
