@@ -11,7 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fastq.cli import completion, info, manual, map, plan, simulate, status, sweep, theory, validate, workload
+from fastq.cli import (
+    calibrate,
+    completion,
+    info,
+    manual,
+    map,
+    plan,
+    simulate,
+    status,
+    sweep,
+    theory,
+    validate,
+    workload,
+)
 from fastq.cli.exit_status import ExitStatus
 from fastq.errors import FastqError, SpecError
 
@@ -36,7 +49,20 @@ A SPEC is a TOML file, or the name of a grid that comes with fastq ('fastq info'
 
 exit status: 0 done, 1 failed, 2 bad usage or spec, 3 nothing feasible, 130 or 143 interrupted"""
 
-_COMMANDS = (sweep, simulate, theory, map, plan, status, validate, workload, info, manual, completion)
+_COMMANDS = (
+    sweep,
+    simulate,
+    theory,
+    map,
+    plan,
+    workload,
+    calibrate,
+    validate,
+    status,
+    info,
+    manual,
+    completion,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,166 @@
+"""From a log to an iteration time: the planes, how sure they are, how well they fit, and what they lack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastq.calibration.coefficient_intervals import coefficient_intervals
+from fastq.calibration.design import FIELDS, design_of
+from fastq.calibration.fit_errors import errors_by_region
+from fastq.calibration.folds import evenly
+from fastq.calibration.log_checks import check_log
+from fastq.calibration.missing_terms import missing_terms
+from fastq.calibration.plane_choice import fewest_planes, held_out_errors
+from fastq.calibration.plane_fit import MAX_PLANES, fit_planes, rows_of_planes
+from fastq.model.iteration_time import IterationTime, Plane
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fastq.calibration.fit_errors import RegionError
+    from fastq.calibration.iteration_log import IterationLog
+    from fastq.calibration.missing_terms import Term
+    from fastq.calibration.plane_choice import HeldOut
+    from fastq.calibration.plane_fit import Fit
+
+MOST_ROWS = 5_000
+"""Rows that are fitted; of a longer log as many, evenly spaced. Errors are those of all rows."""
+
+_PS_PER_S = 1e12
+_DIGITS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """An iteration time fitted to a log.
+
+    Parameters
+    ----------
+    log
+        The iterations.
+    iteration_time
+        Planes in whole picoseconds, as fastq simulates them, rounded to five digits.
+    low_ps, high_ps
+        Ends of the 95% intervals of the coefficients, planes x (base, P, D, K, A), ps per unit.
+    rows_of_planes
+        For how many of the fitted rows each plane is the largest.
+    untold
+        Coefficients that the log can't tell: why; they are 0.
+    held_out
+        Errors of each number of planes on rows that were held out.
+    chosen
+        Whether the number of planes was chosen by these; else it was given.
+    fitted_rows
+        Rows that were fitted.
+    fitted_s
+        Times by the rounded planes, s, one a row of the log.
+    errors
+        By region.
+    terms
+        What was tested beyond the planes.
+    """
+
+    log: IterationLog
+    iteration_time: IterationTime
+    low_ps: NDArray[np.float64]
+    high_ps: NDArray[np.float64]
+    rows_of_planes: tuple[int, ...]
+    untold: Mapping[str, str]
+    held_out: tuple[HeldOut, ...]
+    chosen: bool
+    fitted_rows: int
+    fitted_s: NDArray[np.float64]
+    errors: tuple[RegionError, ...]
+    terms: tuple[Term, ...]
+
+
+def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
+    """Fit an iteration time.
+
+    Parameters
+    ----------
+    log
+        The iterations.
+    planes
+        How many planes, 1 to 4; ``None``: the fewest that cross-validation does not tell from the best.
+
+    Raises
+    ------
+    SpecError
+        If the log can't be fitted, see :func:`~fastq.calibration.log_checks.check_log`.
+    """
+    check_log(log)
+    design = design_of(log)
+    kept = evenly(log.rows, MOST_ROWS)
+    columns, seconds = design.columns[kept], log.seconds[kept]
+    held_out = held_out_errors(columns, seconds, planes or MAX_PLANES)
+    count = fewest_planes(held_out) if planes is None else planes
+    fit: Fit | None = None
+    for each in range(1, count + 1):
+        fit = fit_planes(columns, seconds, each, below=fit)
+    assert fit is not None
+    fit = _without_idle(fit, columns, seconds)
+    low, high = coefficient_intervals(columns, seconds, fit)
+    iteration_time = IterationTime(tuple(_plane(row) for row in fit.planes))
+    fitted_s = planes_seconds(iteration_time, design.columns)
+    return Calibration(
+        log=log,
+        iteration_time=iteration_time,
+        low_ps=low * _PS_PER_S,
+        high_ps=high * _PS_PER_S,
+        rows_of_planes=tuple(int(rows) for rows in rows_of_planes(columns, fit)),
+        untold=design.untold,
+        held_out=held_out,
+        chosen=planes is None,
+        fitted_rows=int(kept.size),
+        fitted_s=fitted_s,
+        errors=errors_by_region(log, fitted_s),
+        terms=missing_terms(log.take(kept), columns, fit),
+    )
+
+
+def planes_seconds(iteration_time: IterationTime, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the times of batches, s.
+
+    Parameters
+    ----------
+    iteration_time
+        Planes in whole picoseconds.
+    columns
+        1, P, D, K and A of each batch, rows x 5.
+    """
+    coefficients = np.array(
+        [
+            [
+                plane.base_ps,
+                plane.prefill_token_ps,
+                plane.decode_seq_ps,
+                plane.kv_token_ps,
+                plane.attention_ps,
+            ]
+            for plane in iteration_time.planes
+        ],
+        dtype=np.float64,
+    )
+    return np.asarray((columns @ coefficients.T).max(axis=1) / _PS_PER_S)
+
+
+def _without_idle(fit: Fit, columns: NDArray[np.float64], seconds: NDArray[np.float64]) -> Fit:
+    """Drop planes that are the largest nowhere: the log says nothing about them."""
+    used = rows_of_planes(columns, fit) > 0
+    if used.all():
+        return fit
+    return fit_planes(columns, seconds, int(used.sum()), starts=(fit.planes[used],))
+
+
+def _plane(coefficients_s: NDArray[np.float64]) -> Plane:
+    ps = [round(float(f"{value * _PS_PER_S:.{_DIGITS}g}")) for value in coefficients_s]
+    return Plane(**dict(zip((f"{_FIELD_NAMES.get(name, name)}_ps" for name in FIELDS), ps, strict=True)))
+
+
+_FIELD_NAMES = {"prefill_tokens": "prefill_token", "decode_seqs": "decode_seq", "kv_tokens": "kv_token"}

@@ -1,0 +1,83 @@
+"""How far a fit is from what was measured, overall and by what the batches hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastq.calibration.iteration_log import IterationLog
+
+DECODE_ONLY, PREFILL_ONLY, MIXED = "decode only", "prefill only", "mixed"
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionError:
+    """Errors of the batches of one kind.
+
+    Parameters
+    ----------
+    region
+        Which batches.
+    rows
+        How many.
+    median, p90, worst
+        Of the relative error, |fitted / measured - 1|; ``None`` where there is no such batch.
+    mean
+        Its mean.
+    total
+        Time of all of them, fitted over measured, less 1: what the fit gets wrong on balance.
+    """
+
+    region: str
+    rows: int
+    median: float | None
+    p90: float | None
+    worst: float | None
+    mean: float | None
+    total: float | None
+
+
+def batch_kinds(log: IterationLog) -> dict[str, NDArray[np.bool_]]:
+    """Return which rows decode only, prefill only, or do both."""
+    prefills, decodes = log.prefill_tokens > 0, log.decode_seqs > 0
+    return {DECODE_ONLY: ~prefills & decodes, PREFILL_ONLY: prefills & ~decodes, MIXED: prefills & decodes}
+
+
+def errors_by_region(log: IterationLog, fitted: NDArray[np.float64]) -> tuple[RegionError, ...]:
+    """Measure a fit over all rows, by kind of batch, and by the KV tokens of those that decode.
+
+    Parameters
+    ----------
+    log
+        The iterations.
+    fitted
+        Fitted times, s, one a row.
+    """
+    regions: dict[str, NDArray[np.bool_]] = {ALL: np.ones(log.rows, dtype=np.bool_), **batch_kinds(log)}
+    decodes = log.decode_seqs > 0
+    if decodes.any():
+        middle = float(np.median(log.kv_tokens[decodes]))
+        regions[f"KV up to {middle:,.0f} tokens"] = decodes & (log.kv_tokens <= middle)
+        regions[f"KV above {middle:,.0f} tokens"] = decodes & (log.kv_tokens > middle)
+    return tuple(_region(name, log.seconds[rows], fitted[rows]) for name, rows in regions.items())
+
+
+def _region(name: str, measured: NDArray[np.float64], fitted: NDArray[np.float64]) -> RegionError:
+    if not measured.size:
+        return RegionError(name, 0, None, None, None, None, None)
+    errors = np.abs(fitted / measured - 1)
+    return RegionError(
+        name,
+        int(measured.size),
+        float(np.median(errors)),
+        float(np.quantile(errors, 0.9)),
+        float(errors.max()),
+        float(errors.mean()),
+        float(fitted.sum() / measured.sum() - 1),
+    )

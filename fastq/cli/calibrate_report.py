@@ -1,0 +1,240 @@
+"""What ``fastq calibrate`` prints: the planes and how sure they are, the errors, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from fastq.cli.text_table import indent, render, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastq.calibration.calibration import Calibration
+    from fastq.calibration.kv_memory import KvMemory
+
+_COEFFICIENTS = (
+    ("base", "base_ps", 1e9, "ms"),
+    ("prefill token P", "prefill_token_ps", 1e6, "µs"),
+    ("decoding request D", "decode_seq_ps", 1e6, "µs"),
+    ("KV token K", "kv_token_ps", 1e3, "ns"),
+    ("attention work A", "attention_ps", 1.0, "ps"),
+)
+_GIB = 2**30
+
+
+def text_report(
+    calibration: Calibration,
+    *,
+    kv_capacity_tokens: int | None,
+    memory: KvMemory | None,
+    written: Sequence[str],
+) -> str:
+    """Return the calibration as text for people.
+
+    Parameters
+    ----------
+    calibration
+        The fit.
+    kv_capacity_tokens
+        KV capacity, where it is known.
+    memory
+        How it was derived, where it was.
+    written
+        Files that were written.
+    """
+    parts = [
+        _log(calibration),
+        _iteration_time(calibration),
+        _choice(calibration),
+        _errors(calibration),
+        _terms(calibration),
+        _capacity(kv_capacity_tokens, memory),
+        "".join(f"wrote {path}\n" for path in written),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def json_report(
+    calibration: Calibration,
+    *,
+    kv_capacity_tokens: int | None,
+    memory: KvMemory | None,
+    written: Sequence[str],
+) -> str:
+    """Return the calibration as one JSON object; arguments as of :func:`text_report`."""
+    log = calibration.log
+    document = {
+        "log": {
+            "name": log.name,
+            "form": log.form,
+            "rows": log.rows,
+            "fitted_rows": calibration.fitted_rows,
+            "files": [asdict(each) for each in log.files],
+            "notes": list(log.notes),
+        },
+        "planes": [
+            {
+                field: {
+                    "ps": getattr(plane, field),
+                    "low_ps": round(float(calibration.low_ps[row, column])),
+                    "high_ps": round(float(calibration.high_ps[row, column])),
+                }
+                for column, (_, field, _, _) in enumerate(_COEFFICIENTS)
+            }
+            for row, plane in enumerate(calibration.iteration_time.planes)
+        ],
+        "rows_of_planes": list(calibration.rows_of_planes),
+        "untold": dict(calibration.untold),
+        "held_out": [asdict(each) for each in calibration.held_out],
+        "planes_chosen_by_cross_validation": calibration.chosen,
+        "errors": [asdict(each) for each in calibration.errors],
+        "terms": [{**asdict(each), "carries_weight": each.carries_weight} for each in calibration.terms],
+        "kv_capacity_tokens": kv_capacity_tokens,
+        "kv_memory": None if memory is None else {**asdict(memory), "blocks": memory.blocks},
+        "written": list(written),
+    }
+    return json.dumps(document) + "\n"
+
+
+def _log(calibration: Calibration) -> str:
+    log = calibration.log
+    kinds = ", ".join(f"{each.rows:,} {each.region}" for each in calibration.errors[1:4])
+    times = f"{seconds(float(log.seconds.min()))} to {seconds(float(log.seconds.max()))}"
+    lines = [f"{log.form}, {log.rows:,} iterations of {times}: {kinds}"]
+    if calibration.fitted_rows < log.rows:
+        lines.append(
+            f"{calibration.fitted_rows:,} of them, evenly spaced, were fitted; errors are those of all"
+        )
+    return f"{log.name}\n" + indent("\n".join([*lines, *log.notes]))
+
+
+def _iteration_time(calibration: Calibration) -> str:
+    rows = []
+    for number, plane in enumerate(calibration.iteration_time.planes):
+        share = calibration.rows_of_planes[number] / calibration.fitted_rows
+        for column, (name, field, unit_ps, unit) in enumerate(_COEFFICIENTS):
+            low, high = calibration.low_ps[number, column], calibration.high_ps[number, column]
+            label = f"{number + 1} ({share:.0%} of rows)" if column == 0 else ""
+            untold = _untold(calibration, column)
+            interval = untold or f"{_figure(low / unit_ps)} to {_figure(high / unit_ps)}"
+            rows.append(
+                (label, name, "-" if untold else _figure(getattr(plane, field) / unit_ps), unit, interval)
+            )
+    count = len(calibration.iteration_time.planes)
+    title = "Iteration time: one plane" if count == 1 else f"Iteration time: the largest of {count} planes"
+    header = ("plane", "per", "time", "", "95% interval")
+    notes = "".join(f"  {name} can't be told: {why}\n" for name, why in calibration.untold.items())
+    return f"{title}\n" + indent(render(rows, header=header, left=(0, 1, 3))) + notes
+
+
+def _untold(calibration: Calibration, column: int) -> str:
+    from fastq.calibration.design import FIELDS
+
+    return "can't be told" if FIELDS[column] in calibration.untold else ""
+
+
+def _choice(calibration: Calibration) -> str:
+    planes = len(calibration.iteration_time.planes)
+    rows = [
+        (
+            f"{each.planes}{' *' if each.planes == planes else ''}",
+            f"{each.error:.2%}",
+            f"{each.standard_error:.2%}",
+        )
+        for each in calibration.held_out
+    ]
+    why = (
+        "  * the fewest within one standard error of the smallest\n"
+        if calibration.chosen
+        else "  * as asked for with --planes\n"
+    )
+    header = ("planes", "mean relative error", "standard error")
+    return "Held out, by number of planes\n" + indent(render(rows, header=header)) + why
+
+
+def _errors(calibration: Calibration) -> str:
+    rows = [
+        (
+            each.region,
+            f"{each.rows:,}",
+            *map(_percent, (each.median, each.p90, each.worst)),
+            _signed(each.total),
+        )
+        for each in calibration.errors
+    ]
+    header = ("batches", "rows", "median", "90%", "worst", "time of all")
+    return (
+        "Relative error of the fit\n"
+        + indent(render(rows, header=header))
+        + "  time of all: fitted over measured, less 1\n"
+    )
+
+
+def _terms(calibration: Calibration) -> str:
+    rows = []
+    for each in calibration.terms:
+        if each.drop is None or each.drop_error is None or each.coefficient_s is None:
+            rows.append((each.name, each.why_not, "", "", ""))
+            continue
+        rows.append(
+            (
+                each.name,
+                f"{_time(each.coefficient_s)} per {each.unit}",
+                f"{100 * each.drop:.3f}",
+                f"{100 * each.drop_error:.3f}",
+                "yes" if each.carries_weight else "no",
+            )
+        )
+    header = ("term", "fitted", "error less by, % points", "standard error", "carries weight")
+    return (
+        "What the iteration time lacks: each term tested alone, on rows that were held out\n"
+        + indent(render(rows, header=header, left=(0, 1)))
+        + "  These terms are reported, not simulated: no iteration time of fastq holds them yet.\n"
+    )
+
+
+def _capacity(kv_capacity_tokens: int | None, memory: KvMemory | None) -> str:
+    if kv_capacity_tokens is None:
+        return ""
+    if memory is None:
+        return f"KV capacity: {kv_capacity_tokens:,} tokens\n"
+    rows = [
+        ("memory of a card", f"{memory.card_bytes / _GIB:,.2f} GiB"),
+        (
+            f"taken by the engine ({memory.utilisation:.0%})",
+            f"{memory.card_bytes * memory.utilisation / _GIB:,.2f} GiB",
+        ),
+        ("weights on it", f"{memory.weight_bytes / _GIB:,.2f} GiB"),
+        ("reserve", f"{memory.reserve_bytes / _GIB:,.2f} GiB"),
+        ("left for KV tokens", f"{memory.free_bytes / _GIB:,.2f} GiB"),
+        ("a token takes", f"{memory.token_bytes / 1024:,.4g} KiB"),
+        (f"blocks of {memory.block_size}, one of them never used", f"{memory.blocks:,}"),
+        ("KV capacity", f"{kv_capacity_tokens:,} tokens"),
+        ("1 GiB more or less of reserve moves it by", f"{_GIB // memory.token_bytes:,} tokens"),
+    ]
+    return "KV memory, a card at a time\n" + indent(render(rows))
+
+
+def _figure(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) >= 100_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _time(seconds: float) -> str:
+    for unit_s, unit in ((1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
+        if abs(seconds) >= unit_s:
+            return f"{seconds / unit_s:.3g} {unit}"
+    return f"{seconds / 1e-12:.3g} ps"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _signed(share: float | None) -> str:
+    return "-" if share is None else f"{share:+.2%}"

@@ -1,0 +1,242 @@
+"""``fastq calibrate``: what it prints, writes and refuses, and that a spec takes its file."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+from small_spec import SMALL
+from test_calibration_tables import write_operator_tables
+
+from fastq.cli.completion import _commands
+from fastq.cli.main import build_parser, main
+from fastq.model.catalogue import load_replica
+from fastq.model.load import load_spec
+
+ROWS = 240
+PLANE = (9e-3, 40e-6, 30e-6, 90e-9)
+CAPACITY = 200_000
+TINY = (
+    *("--layers", "2", "--hidden", "64", "--heads", "4", "--kv-heads", "2", "--head-size", "16"),
+    *("--intermediate", "128", "--vocab", "1000"),
+)
+
+
+def fastq(*words, **options):
+    command = [sys.executable, "-m", "fastq", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    generator = np.random.default_rng(3)
+    decode = generator.integers(1, 200, ROWS)
+    prefill = np.where(np.arange(ROWS) % 2, generator.integers(1, 2000, ROWS), 0)
+    kv = decode * generator.integers(50, 1000, ROWS)
+    seconds = np.stack([np.ones(ROWS), prefill, decode, kv], axis=1) @ np.array(PLANE)
+    seconds *= np.exp(0.01 * generator.standard_normal(ROWS))
+    path = tmp_path_factory.mktemp("log") / "iterations.csv"
+    rows = zip(prefill, decode, kv, seconds * 1e3, strict=True)
+    lines = ["prefill_tokens,decode_seqs,kv_tokens,step_time_ms", *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(log, tmp_path_factory):
+    """Calibrate once: the replica, the picture, and the process."""
+    folder = tmp_path_factory.mktemp("made")
+    words = (
+        "--kv-capacity-tokens",
+        CAPACITY,
+        "--name",
+        'An "A100"',
+        "--source",
+        "A bench.",
+        "--licence",
+        "MIT",
+    )
+    done = fastq("calibrate", log, *words, "-o", "engine.toml", "--picture", "fit.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_it_prints_planes_errors_terms_and_what_it_wrote(made):
+    folder, done = made
+    for words in (
+        "iteration log, 240 iterations",
+        "Iteration time: one plane",
+        "Held out, by number of planes",
+        "Relative error of the fit",
+        "decode only",
+        "What the iteration time lacks",
+        "reported, not simulated",
+        "attention can't be told: the log has no such column",
+        "KV capacity: 200,000 tokens",
+        "wrote fit.png\nwrote engine.toml\n",
+    ):
+        assert words in done.stdout, words
+    assert done.stderr == ""
+    assert sorted(path.name for path in folder.iterdir()) == ["engine.toml", "fit.png"]
+    assert (folder / "fit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_replica_says_where_it_comes_from_and_holds_the_plane(made, log):
+    folder, _ = made
+    entry = tomllib.loads((folder / "engine.toml").read_text(encoding="utf-8"))
+    assert entry["replica"] == {"kv_capacity_tokens": CAPACITY, "block_size": 16}
+    (plane,) = entry["iteration_time"]["planes"]
+    assert plane == {
+        "base_ms": pytest.approx(1e3 * PLANE[0], rel=0.02),
+        "prefill_token_us": pytest.approx(1e6 * PLANE[1], rel=0.02),
+        "decode_seq_us": pytest.approx(1e6 * PLANE[2], rel=0.05),
+        "kv_token_ns": pytest.approx(1e9 * PLANE[3], rel=0.02),
+    }
+    told = entry["provenance"]
+    assert told["name"] == 'An "A100"'
+    assert told["licence"] == "MIT"
+    assert told["source"].startswith("A bench. Read as iteration log, 240 batches, by fastq ")
+    assert "iterations.csv (SHA-256 " in told["source"]
+    assert "Given on the command line." in told["kv_capacity"]
+    assert "median" in told["fit"]
+    assert str(log.parent) not in (folder / "engine.toml").read_text(encoding="utf-8")
+
+
+def test_the_recorded_command_makes_the_file_again(made, log, tmp_path, monkeypatch, capsys):
+    folder, _ = made
+    shipped = (folder / "engine.toml").read_bytes()
+    command = shlex.split(tomllib.loads(shipped.decode())["provenance"]["command"])
+    assert command[:2] == ["fastq", "calibrate"]
+    (tmp_path / log.name).symlink_to(log)
+    monkeypatch.chdir(tmp_path)
+    assert main(command[1:]) == 0
+    assert "wrote engine.toml" in capsys.readouterr().out
+    assert (tmp_path / "engine.toml").read_bytes() == shipped
+
+
+def test_a_spec_takes_the_file_relative_to_itself(made, tmp_path):
+    folder, _ = made
+    spec = tmp_path / "specs" / "spec.toml"
+    spec.parent.mkdir()
+    (tmp_path / "engine.toml").write_bytes((folder / "engine.toml").read_bytes())
+    text = SMALL.replace("kv_capacity_tokens = 2000", 'catalogue = "../engine.toml"')
+    spec.write_text(text.replace('[iteration_time]\nconstant = "20 ms"\n', ""))
+    point = load_spec(str(spec)).point(0)
+    assert point.replica.kv_capacity_tokens == CAPACITY
+    assert point.iteration_time.planes[0].base_ps == pytest.approx(1e12 * PLANE[0], rel=0.02)
+    assert main(["theory", str(spec)]) == 0
+
+
+def test_json_holds_what_the_text_does(log):
+    done = fastq("calibrate", log, "--json", "--planes", 1)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (plane,) = found["planes"]
+    assert plane["base_ps"]["low_ps"] <= 1e12 * PLANE[0] <= plane["base_ps"]["high_ps"]
+    assert found["untold"] == {"attention": "the log has no such column"}
+    assert [each["planes"] for each in found["held_out"]] == [1]
+    assert found["errors"][0]["rows"] == ROWS
+    assert found["kv_capacity_tokens"] is None
+    assert {each["carries_weight"] for each in found["terms"]} <= {True, False}
+
+
+def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
+    tables = write_operator_tables(tmp_path / "a_card")
+    words = (
+        *TINY,
+        "--memory-gib",
+        "0.01",
+        "--reserve-gib",
+        "0.0",
+        "-o",
+        tmp_path / "tiny.toml",
+        "--planes",
+        2,
+    )
+    done = fastq("calibrate", tables, *words)
+    assert done.returncode == 0, done.stderr
+    assert "KV memory, a card at a time" in done.stdout
+    entry = load_replica(str(tmp_path / "tiny.toml"))
+    weights = 2 * (2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 2 * 1000 * 64 + 64)
+    blocks = (int(round(0.01 * 2**30) * 0.9) - weights) // (2 * 2 * 2 * 16 * 2 * 16)
+    assert entry["replica"]["kv_capacity_tokens"] == 16 * (blocks - 1)
+    assert "--layers 2 --hidden 64" in str(entry["provenance"]["command"])
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("-o", "engine.txt"), 2, "give a name that ends in .toml"),
+        (("-o", "nowhere/engine.toml"), 2, "--output = 'nowhere': there is no such directory"),
+        (("--picture", "fit.doc"), 2, "must end in one of .png"),
+        (("--picture", "nowhere/fit.png"), 2, "--picture = 'nowhere': there is no such directory"),
+        (("--memory-gib", "80"), 2, "--memory-gib = 80.0: needs the model"),
+        ((*TINY, "--memory-gib", "80", "--kv-capacity-tokens", "9"), 2, "not both"),
+        (("--column", "kv"), 2, "'kv' is not NAME=VALUE"),
+        (("--column", "seconds=step_time_us"), 2, "there is no such column"),
+        (("--planes", "9"), 2, "--planes"),
+        (("--tensor-parallel", "0"), 2, "'0' is not a whole number from 1 on"),
+        (("--utilisation", "1.5"), 2, "'1.5' is not a share"),
+        (("--model", "config.json"), 2, "config.json: --model: can't be read"),
+    ],
+)
+def test_mistakes_are_explained_and_nothing_is_written(
+    log, tmp_path, monkeypatch, capsys, words, status, message
+):
+    monkeypatch.chdir(tmp_path)
+    try:
+        found = main(["calibrate", str(log), *words])
+    except SystemExit as stopped:
+        found = int(str(stopped.code))
+    shown = capsys.readouterr()
+    assert found == status
+    assert message in shown.err
+    assert shown.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_replica_that_prefills_for_nothing_is_not_written(log, tmp_path, capsys):
+    lines = log.read_text().splitlines()
+    decode_only = tmp_path / "decode.csv"
+    decode_only.write_text(
+        "\n".join([lines[0], *(line for line in lines[1:] if line.startswith("0,"))]) + "\n"
+    )
+    (tmp_path / "engine.toml").write_text("kept")
+    assert main(["calibrate", str(decode_only), "-o", str(tmp_path / "engine.toml")]) == 2
+    assert "prefill_tokens: what prefill_tokens cost can't be told" in capsys.readouterr().err
+    assert (tmp_path / "engine.toml").read_text() == "kept"
+    assert main(["calibrate", str(decode_only)]) == 0
+    assert "prefill_tokens can't be told: it is 0 in every row" in capsys.readouterr().out
+
+
+def test_a_file_that_can_not_be_written_leaves_nothing_behind(log, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    assert main(["calibrate", str(log), "--planes", "1", "-o", str(tmp_path / "engine.toml")]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_helped_and_completed():
+    done = fastq("calibrate", "--help")
+    assert done.returncode == 0
+    for words in (
+        "--column",
+        "examples:",
+        "fastq calibrate iterations.csv",
+        'replica.catalogue = "./a100.toml"',
+    ):
+        assert words in done.stdout
+    _, arguments = _commands(build_parser())["calibrate"]
+    flags = {flag: each for each in arguments for flag in each.flags}
+    assert flags["-o"].takes_file
+    assert flags["--model"].takes_file
+    assert flags["--dtype"].words[0] == "bfloat16"
+    assert next(each for each in arguments if not each.flags).takes_file
