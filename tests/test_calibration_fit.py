@@ -119,6 +119,8 @@ def test_rows_that_are_far_off_barely_move_it(factor):
     log = log_of(seconds)
     found = calibrate(log, planes=1)
     assert coefficients(found) == pytest.approx(ONE, rel=0.06)
+    assert found.far.rows == ROWS // 20
+    assert found.far.time_share == pytest.approx(log.seconds[::20].sum() / log.seconds.sum())
     plain = np.linalg.lstsq(design_of(log).columns, log.seconds, rcond=None)[0]
     assert np.abs(plain / ONE[0] - 1).max() > 3 * np.abs(coefficients(found) / ONE - 1).max()
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastq.calibration.coefficient_intervals import coefficient_intervals
 from fastq.calibration.design import FIELDS, design_of
-from fastq.calibration.fit_errors import errors_by_region
+from fastq.calibration.fit_errors import errors_by_region, far_off
 from fastq.calibration.folds import evenly
 from fastq.calibration.log_checks import check_log
 from fastq.calibration.missing_terms import missing_terms
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastq.calibration.fit_errors import RegionError
+    from fastq.calibration.fit_errors import FarOff, RegionError
     from fastq.calibration.iteration_log import IterationLog
     from fastq.calibration.missing_terms import Term
     from fastq.calibration.plane_choice import HeldOut
@@ -61,6 +61,8 @@ class Calibration:
         Times by the rounded planes, s, one a row of the log.
     errors
         By region.
+    far
+        Batches that are off by more than half.
     terms
         What was tested beyond the planes.
     """
@@ -76,6 +78,7 @@ class Calibration:
     fitted_rows: int
     fitted_s: NDArray[np.float64]
     errors: tuple[RegionError, ...]
+    far: FarOff
     terms: tuple[Term, ...]
 
 
@@ -120,6 +123,7 @@ def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
         fitted_rows=int(kept.size),
         fitted_s=fitted_s,
         errors=errors_by_region(log, fitted_s),
+        far=far_off(log, fitted_s),
         terms=missing_terms(log.take(kept), columns, fit),
     )
 

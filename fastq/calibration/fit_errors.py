@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DECODE_ONLY, PREFILL_ONLY, MIXED = "decode only", "prefill only", "mixed"
 ALL = "all"
 
+_FAR = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class RegionError:
@@ -41,6 +43,28 @@ class RegionError:
     worst: float | None
     mean: float | None
     total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FarOff:
+    """Batches that the fit is off by more than half: stalls, or times that are not of one iteration.
+
+    Parameters
+    ----------
+    rows
+        How many.
+    time_share
+        Their share of all measured time.
+    """
+
+    rows: int
+    time_share: float
+
+
+def far_off(log: IterationLog, fitted: NDArray[np.float64]) -> FarOff:
+    """Count the batches whose fitted time is off by more than half."""
+    far = np.abs(fitted / log.seconds - 1) > _FAR
+    return FarOff(int(far.sum()), float(log.seconds[far].sum() / log.seconds.sum()))
 
 
 def batch_kinds(log: IterationLog) -> dict[str, NDArray[np.bool_]]:

@@ -90,6 +90,7 @@ def json_report(
         "held_out": [asdict(each) for each in calibration.held_out],
         "planes_chosen_by_cross_validation": calibration.chosen,
         "errors": [asdict(each) for each in calibration.errors],
+        "far_off": asdict(calibration.far),
         "terms": [{**asdict(each), "carries_weight": each.carries_weight} for each in calibration.terms],
         "kv_capacity_tokens": kv_capacity_tokens,
         "kv_memory": None if memory is None else {**asdict(memory), "blocks": memory.blocks},
@@ -165,10 +166,17 @@ def _errors(calibration: Calibration) -> str:
         for each in calibration.errors
     ]
     header = ("batches", "rows", "median", "90%", "worst", "time of all")
+    far = (
+        f"  {calibration.far.rows:,} batches are off by more than half; they hold {calibration.far.time_share:.1%} of "
+        "the measured time (stalls?)\n"
+        if calibration.far.rows
+        else ""
+    )
     return (
         "Relative error of the fit\n"
         + indent(render(rows, header=header))
         + "  time of all: fitted over measured, less 1\n"
+        + far
     )
 
 

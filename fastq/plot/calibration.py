@@ -23,6 +23,8 @@ _MARKERS = (("blue", "o"), ("orange", "s"), ("green", "^"))
 _MOST_DOTS = 4000
 _CENTRAL = (0.05, 0.25, 0.5, 0.75, 0.95)
 _LEAST_RANGE = 0.05
+_SHOWN = 0.99
+_MOST_DECADES = 2.2
 
 
 def draw_calibration(
@@ -152,8 +154,19 @@ def _draw_errors(
             markeredgewidth=0.8 * size.scale,
         )
     axes.axhline(0.0, color=style.INK, linewidth=0.7 * size.scale, zorder=0)
-    reach = max(_LEAST_RANGE, 1.08 * float(np.abs(errors).max()))
+    reach = max(_LEAST_RANGE, min(1.08 * np.abs(errors).max(), 1.8 * np.quantile(np.abs(errors), _SHOWN)))
     axes.set_ylim(-min(reach, 1.0), reach)
+    outside = int((np.abs(errors) > reach).sum())
+    if outside:
+        axes.annotate(
+            f"{outside:,} {'batch' if outside == 1 else 'batches'} further off",
+            (0.99, 0.99),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            fontsize=0.9 * size.font_pt,
+            color=style.FAINT,
+        )
     axes.set_xlim(-0.35, len(kinds) - 0.4)
     axes.set_xticks(
         np.arange(len(kinds)) + 0.15, [f"{name}\n({int(rows.sum()):,})" for name, rows in kinds.items()]
@@ -165,13 +178,13 @@ def _draw_errors(
 
 
 def _ticks(axis: object, ends: NDArray[np.float64]) -> None:
-    """Mark 1, 2 and 5 times the powers of ten, or the powers alone where there are many."""
+    """Mark 1, 2 and 5 times the powers of ten, or the powers alone over many decades."""
     from matplotlib.axis import Axis
     from matplotlib.ticker import FixedLocator, NullFormatter
 
     assert isinstance(axis, Axis)
     powers = 10.0 ** np.arange(np.floor(np.log10(ends[0])), np.ceil(np.log10(ends[1])) + 1)
-    steps = (1,) if powers.size > 5 else (1, 2, 5)
+    steps = (1, 2, 5) if np.log10(ends[1] / ends[0]) < _MOST_DECADES else (1,)
     places = [step * power for power in powers for step in steps if ends[0] <= step * power <= ends[1]]
     axis.set_major_locator(FixedLocator(places))
     axis.set_major_formatter(lambda value, _: f"{value:,g}")
