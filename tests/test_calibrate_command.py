@@ -11,6 +11,7 @@ import tomllib
 import numpy as np
 import pytest
 from small_spec import SMALL
+from test_calibration_reading import PRINTED, vllm_lines
 from test_calibration_tables import write_operator_tables
 
 from fastq.cli.completion import _commands
@@ -166,6 +167,16 @@ def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
     blocks = (int(round(0.01 * 2**30) * 0.9) - weights) // (2 * 2 * 2 * 16 * 2 * 16)
     assert entry["replica"]["kv_capacity_tokens"] == 16 * (blocks - 1)
     assert "--layers 2 --hidden 64" in str(entry["provenance"]["command"])
+
+
+def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
+    path = tmp_path / "server.log"
+    path.write_text("".join([PRINTED, *vllm_lines()]))
+    assert main(["calibrate", str(path), "--planes", "1", "-o", str(tmp_path / "engine.toml")]) == 0
+    assert "vLLM iteration log, 20 iterations" in capsys.readouterr().out
+    entry = load_replica(str(tmp_path / "engine.toml"))
+    assert entry["replica"]["kv_capacity_tokens"] == 100_000
+    assert "one block that vLLM counts and never uses" in str(entry["provenance"]["kv_capacity"])
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ MOST_ROWS = 5_000
 
 _PS_PER_S = 1e12
 _DIGITS = 5
+_LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,8 @@ def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
     log
         The iterations.
     planes
-        How many planes, 1 to 4; ``None``: the fewest that cross-validation does not tell from the best.
+        How many planes, 1 to 4; ``None``: the fewest that cross-validation does not tell from the best, and none that
+        is the largest for less than a twentieth of the rows.
 
     Raises
     ------
@@ -102,12 +104,10 @@ def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
     kept = evenly(log.rows, MOST_ROWS)
     columns, seconds = design.columns[kept], log.seconds[kept]
     held_out = held_out_errors(columns, seconds, planes or MAX_PLANES)
-    count = fewest_planes(held_out) if planes is None else planes
-    fit: Fit | None = None
-    for each in range(1, count + 1):
-        fit = fit_planes(columns, seconds, each, below=fit)
-    assert fit is not None
-    fit = _without_idle(fit, columns, seconds)
+    fits = [fit_planes(columns, seconds, 1)]
+    for count in range(2, (planes or fewest_planes(held_out)) + 1):
+        fits.append(fit_planes(columns, seconds, count, below=fits[-1]))
+    fit = _without_idle(fits[-1], columns, seconds) if planes else _supported(fits, columns)
     low, high = coefficient_intervals(columns, seconds, fit)
     iteration_time = IterationTime(tuple(_plane(row) for row in fit.planes))
     fitted_s = planes_seconds(iteration_time, design.columns)
@@ -152,6 +152,15 @@ def planes_seconds(iteration_time: IterationTime, columns: NDArray[np.float64]) 
         dtype=np.float64,
     )
     return np.asarray((columns @ coefficients.T).max(axis=1) / _PS_PER_S)
+
+
+def _supported(fits: list[Fit], columns: NDArray[np.float64]) -> Fit:
+    """Return the fit with the most planes each of which enough rows speak for."""
+    fewest = _LEAST_SHARE * columns.shape[0]
+    return next(
+        (fit for fit in reversed(fits) if rows_of_planes(columns, fit).min() >= fewest),
+        fits[0],
+    )
 
 
 def _without_idle(fit: Fit, columns: NDArray[np.float64], seconds: NDArray[np.float64]) -> Fit:

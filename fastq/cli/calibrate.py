@@ -325,6 +325,8 @@ def _error_note(calibration: Calibration) -> str:
 
 def _command(args: argparse.Namespace) -> str:
     """Command that makes the file again: names of files without their directories, defaults left out."""
+    from fastq.model.reading import shown_number
+
     words = ["fastq", "calibrate", args.log.name]
     words += [
         word
@@ -341,7 +343,7 @@ def _command(args: argparse.Namespace) -> str:
     for name, default in options.items():
         value = getattr(args, name)
         if value != default:
-            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            shown = shown_number(value) if isinstance(value, float) else str(value)
             words += [f"--{name.replace('_', '-')}", shown]
     return shlex.join([*words, "-o", args.output.name] if args.output is not None else words)
 

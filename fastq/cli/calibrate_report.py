@@ -147,7 +147,7 @@ def _choice(calibration: Calibration) -> str:
         for each in calibration.held_out
     ]
     why = (
-        "  * the fewest within one standard error of the smallest\n"
+        "  * the fewest within one standard error of the smallest, and none for under 5% of the rows\n"
         if calibration.chosen
         else "  * as asked for with --planes\n"
     )
