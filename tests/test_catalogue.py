@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastq.cli import workload
+from fastq.cli.main import main
 from fastq.model.workload_file import compare, kv_area_tokens
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,7 @@ TRACE_FILES = {
 DETAILED = ("azure-code-2023", "azure-conv-2023", "mooncake-conversation")
 WORKLOADS = sorted(path.stem for path in (DATA / "workloads").glob("*.parquet"))
 REPLICAS = sorted(path.stem for path in (DATA / "replicas").glob("*.toml"))
+CALIBRATED = [name for name in REPLICAS if name.endswith(("-kernels", "-layers"))]
 GRIDS = sorted(path.stem for path in (DATA / "grids").glob("*.toml"))
 POINTS = {
     "quickstart": 2304,
@@ -170,11 +172,48 @@ def test_replicas_hold_settings_times_and_provenance(name):
     entry = document("replicas", name)
     assert set(entry) == {"replica", "iteration_time", "provenance"}
     assert entry["replica"]["kv_capacity_tokens"] % entry["replica"]["block_size"] == 0
-    for plane in entry["iteration_time"]["planes"]:
-        assert plane["base_ms"] > 0
-        assert all(value >= 0 for value in plane.values())
-    words = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
-    assert set(entry["provenance"]) - {"gpus"} == words
+    planes = entry["iteration_time"]["planes"]
+    assert planes[0]["base_ms"] > 0
+    assert all(value > 0 for plane in planes for value in plane.values())
+    told = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
+    assert set(entry["provenance"]) == (told | {"command", "missing"} if name in CALIBRATED else told)
+    assert all(entry["provenance"].values())
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibrated_replicas_name_the_command_that_makes_them(name):
+    told = document("replicas", name)["provenance"]
+    command = shlex.split(told["command"])
+    assert command[:2] == ["fastq", "calibrate"]
+    assert command[-2:] == ["-o", f"{name}.toml"]
+    assert "SHA-256" in told["source"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [
+        ("a100-llama-3-8b-kernels", "aiconfigurator/a100_sxm"),
+        ("h100x8-llama-3-70b-kernels", "aiconfigurator/h100_sxm"),
+        ("rtx-4090-llama-3.1-8b-layers", "llmservingsim_rtx4090/profile"),
+    ],
+)
+def test_the_recorded_command_makes_the_replica_again(name, tables, tmp_path, monkeypatch, capsys):
+    source = TRACES / tables
+    if not source.is_dir():
+        pytest.skip(f"the measurements of {name} are not on this machine (looked for {source})")
+    shipped = document("replicas", name)
+    (tmp_path / source.name).symlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(shipped["provenance"]["command"])[1:]) == 0
+    assert "wrote" in capsys.readouterr().out
+    made = tomllib.loads((tmp_path / f"{name}.toml").read_text(encoding="utf-8"))
+    assert made["replica"] == shipped["replica"]
+    assert len(made["iteration_time"]["planes"]) == len(shipped["iteration_time"]["planes"])
+    for found, wanted in zip(
+        made["iteration_time"]["planes"], shipped["iteration_time"]["planes"], strict=True
+    ):
+        assert found == pytest.approx(wanted, rel=1e-2)
+    assert made["provenance"]["source"] == shipped["provenance"]["source"]
 
 
 @pytest.mark.parametrize(
