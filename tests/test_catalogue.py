@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -176,8 +177,11 @@ def test_replicas_hold_settings_times_and_provenance(name):
     assert planes[0]["base_ms"] > 0
     assert all(value > 0 for plane in planes for value in plane.values())
     told = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
-    assert set(entry["provenance"]) == (told | {"command", "missing"} if name in CALIBRATED else told)
+    told |= {"command", "missing"} if name in CALIBRATED else set()
+    assert set(entry["provenance"]) == told | {"gpus"}
     assert all(entry["provenance"].values())
+    cards = re.search(r"x(\d)-", name)
+    assert entry["provenance"]["gpus"] == (int(cards[1]) if cards else 1)
 
 
 @pytest.mark.parametrize("name", CALIBRATED)

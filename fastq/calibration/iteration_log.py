@@ -66,6 +66,8 @@ class IterationLog:
         The files that were read.
     kv_capacity_tokens
         KV capacity that the log tells, tokens; ``None`` where it does not.
+    gpus
+        Cards of the replica that the log tells; ``None`` where it does not.
     notes
         How columns came about and what was left out, a sentence each.
     """
@@ -80,6 +82,7 @@ class IterationLog:
     files: tuple[SourceFile, ...]
     extras: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     kv_capacity_tokens: int | None = None
+    gpus: int | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -78,6 +78,7 @@ def entry_text(
     kv_capacity_tokens: int | None,
     kv_capacity_text: str,
     block_size: int,
+    gpus: int,
 ) -> str:
     """Return the file of a replica as text.
 
@@ -93,6 +94,8 @@ def entry_text(
         How the capacity came about.
     block_size
         Tokens per block.
+    gpus
+        Cards of the replica.
     """
     planes = "".join(f"    {{ {_plane(plane)} }},\n" for plane in calibration.iteration_time.planes)
     capacity = "" if kv_capacity_tokens is None else f"kv_capacity_tokens = {kv_capacity_tokens:_}\n"
@@ -111,7 +114,7 @@ def entry_text(
     return (
         f"# {' '.join(origin.name.split())}. Made by fastq calibrate; [provenance] has the command.\n\n"
         f"[replica]\n{capacity}block_size = {block_size}\n\n"
-        f"[iteration_time]\nplanes = [\n{planes}]\n\n[provenance]\n{texts}"
+        f"[iteration_time]\nplanes = [\n{planes}]\n\n[provenance]\n{texts}gpus = {gpus}\n"
     )
 
 

@@ -68,6 +68,7 @@ def read_splitwise(path: Path, kept: Mapping[str, str]) -> IterationLog:
         f"Splitwise's table ({chosen[0]} on {chosen[2]} x {chosen[1]})",
         (source_file(path),),
         {PREFILL_SEQS: np.concatenate([batch, none]), FINISHING_PROMPTS: np.concatenate([batch, none])},
+        gpus=int(chosen[2]) if chosen[2].isdecimal() else None,
         notes=(
             "Whole prompts and decoding were timed apart: no batch does both, and a token's time "
             "is the mean over the tokens of its output, at their mean context.",

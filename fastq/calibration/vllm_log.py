@@ -28,6 +28,7 @@ _ITERATION = re.compile(
 )
 _USAGE = re.compile(r"GPU KV cache usage: ([\d.]+)%")
 _CAPACITY = re.compile(r"GPU KV cache size: ([\d,]+) tokens")
+_TENSOR_PARALLEL = re.compile(r"tensor_parallel_size['\"]?[=:] ?(\d+)")
 _PERIODIC = "Avg generation throughput"
 _ASYNC = re.compile(r"async_scheduling['\"]?[=:] ?True|Asynchronous scheduling is enabled")
 _S_PER_MS = 1e-3
@@ -60,6 +61,7 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
     dummies = without_usage = drafted = 0
     periodic = asynchronous = False
     printed: int | None = None
+    gpus: int | None = None
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -67,6 +69,8 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
                 asynchronous = asynchronous or _ASYNC.search(line) is not None
                 if capacity := _CAPACITY.search(line):
                     printed = int(capacity[1].replace(",", ""))
+                if cards := _TENSOR_PARALLEL.search(line):
+                    gpus = int(cards[1])
                 found = _ITERATION.search(line)
                 if found is None:
                     continue
@@ -118,6 +122,7 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
         (source_file(path),),
         {PREFILL_SEQS: prompts},
         told,
+        gpus,
         tuple(notes),
     )
 

@@ -294,6 +294,7 @@ def _entry(
         kv_capacity_tokens=capacity,
         kv_capacity_text=capacity_text,
         block_size=args.block_size,
+        gpus=calibration.log.gpus or args.tensor_parallel,
     )
 
 
