@@ -8,6 +8,7 @@
 >>> fastq.read("results/")                      # a pyarrow.Table of points
 >>> fastq.plan("plan.toml").cheapest            # how many GPUs of which kind
 >>> fastq.describe_workload("trace.csv")        # arrivals, lengths and drift of a trace
+>>> fastq.compare("before/", "after/").moved    # whether a boundary moved between two of them
 
 Nothing is compiled, and no other package loaded, before one of these is called.
 """
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastq.analysis.workload_description import WorkloadDescription
-    from fastq.api import describe_workload, load, plan, read, simulate, sweep, theory
+    from fastq.api import compare, describe_workload, load, plan, read, simulate, sweep, theory
     from fastq.closed_forms import ClosedForms
     from fastq.engine.plan_result import PlannedOption, PlanResult
     from fastq.engine.point_result import PointResult
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
     from fastq.model.run import Run
     from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
     from fastq.model.spec import Spec
+    from fastq.store.comparison import Comparison
 
 __all__ = [
     "Admission",
     "Arrivals",
     "BackendUnavailable",
     "ClosedForms",
+    "Comparison",
     "FastqError",
     "InfeasibleError",
     "IterationTime",
@@ -71,6 +74,7 @@ __all__ = [
     "TokenConvention",
     "WorkerError",
     "WorkloadDescription",
+    "compare",
     "describe_workload",
     "load",
     "load_plan",
@@ -85,7 +89,7 @@ __all__ = [
 
 _HOMES = {
     "fastq.analysis.workload_description": ("WorkloadDescription",),
-    "fastq.api": ("describe_workload", "load", "plan", "read", "simulate", "sweep", "theory"),
+    "fastq.api": ("compare", "describe_workload", "load", "plan", "read", "simulate", "sweep", "theory"),
     "fastq.closed_forms": ("ClosedForms",),
     "fastq.engine.plan_result": ("PlanResult", "PlannedOption"),
     "fastq.engine.point_result": ("PointResult",),
@@ -109,6 +113,7 @@ _HOMES = {
     "fastq.model.run": ("Run",),
     "fastq.model.scheduler": ("Admission", "Preemption", "Scheduler", "TokenConvention"),
     "fastq.model.spec": ("Spec",),
+    "fastq.store.comparison": ("Comparison",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

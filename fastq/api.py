@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastq.engine.sweep import SweepSummary
     from fastq.model.plan import Plan
     from fastq.model.spec import Spec
+    from fastq.store.comparison import Comparison
 
 _FORMS = (
     "theory_rate_rps",
@@ -270,6 +271,41 @@ def read(
     from fastq.store.reader import read as read_table
 
     return read_table(location, table, columns, filter)
+
+
+def compare(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    *,
+    tolerance: float = 0.01,
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare the boundaries of two data sets, point by point.
+
+    Parameters
+    ----------
+    old, new
+        Directories or ``pyarrow.fs`` URIs that a sweep wrote. Points are joined by case and axes.
+    tolerance
+        Relative difference up to which nothing has moved, in [0, 1).
+    confidence
+        1 less the chance that anything is called moved where nothing did (Holm's method), in (0, 1).
+
+    Returns
+    -------
+    Comparison
+        ``moved``, ``unclear``, and the tables ``points`` and ``changes``.
+
+    Raises
+    ------
+    SpecError
+        No point is in both, points can't be told apart, or a number is out of range.
+    StoreError
+        A data set can't be read.
+    """
+    from fastq.store.comparison import compare as compare_data_sets
+
+    return compare_data_sets(old, new, tolerance=tolerance, confidence=confidence)
 
 
 def describe_workload(path: str | os.PathLike[str]) -> WorkloadDescription:

@@ -33,6 +33,10 @@ title = "small"
 "replica.max_num_seqs" = [4, 16, "unlimited"]
 """
 
+COMMANDS = tuple(
+    "sweep simulate theory map compare plan workload calibrate validate status info completion".split()
+)
+
 
 def fastq(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fastq", *map(str, words)]
@@ -59,18 +63,13 @@ def test_help_names_every_command_and_is_quick() -> None:
     done = fastq("--help")
     elapsed_s = time.perf_counter() - began_s
     assert done.returncode == 0
-    for command in (
-        "sweep", "simulate", "theory", "map", "plan", "status", "validate", "info", "workload", "help", "completion",
-    ):  # fmt: skip
+    for command in (*COMMANDS, "help"):
         assert f"\n    {command}" in done.stdout
     assert "examples:" in done.stdout
     assert elapsed_s < 2.0, "argparse alone takes a tenth of a second"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["sweep", "simulate", "theory", "map", "plan", "status", "validate", "info", "workload", "completion"],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(command: str) -> None:
     done = fastq(command, "--help")
     assert done.returncode == 0
@@ -577,6 +576,7 @@ def test_completion_scripts_know_commands_and_grids(shell: str) -> None:
         ("sweep --backend c", ["cpu", "cuda"]),
         ("theory --set replica.max_n", ["replica.max_num_seqs=", "replica.max_num_batched_tokens="]),
         ("sweep --set run.se", ["run.seed="]),
+        ("compare before --mark", ["--markdown"]),
         ("simulate --set grid.workload.out", ["grid.workload.output_tokens=", "grid.workload.output_scale="]),
     ],
 )

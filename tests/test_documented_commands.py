@@ -6,7 +6,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from small_spec import SMALL
 
+from fastq.cli import compare as compare_command
 from fastq.cli import map as map_command
 from fastq.cli.main import main
 
@@ -85,6 +87,19 @@ def test_the_examples_of_map(tmp_path, monkeypatch, capsys):
     for words in (shlex.split(made), *examples):
         assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
     assert {path.name for path in tmp_path.iterdir()} == {"results", "map.png", "lines.pdf", "theory.png"}
+
+
+def test_the_example_of_compare(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("grid.toml").write_text(SMALL)
+    *sweeps, compare = commands(compare_command._EPILOG)
+    assert len(sweeps) == 2
+    for words in sweeps:
+        assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
+    capsys.readouterr()
+    assert run(compare) in (0, 1)
+    assert capsys.readouterr().err == ""
+    assert "replica.max_num_seqs" in Path("comparison.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["metastable.toml", "theory.toml"])

@@ -85,7 +85,9 @@ def ranges_beyond(
     beyond
         Whether even the nearest two differ by more than the tolerance.
     """
-    low, high = new[0] / old[1] - 1, new[1] / old[0] - 1
+    least, most = np.exp(-_WIDEST), np.exp(_WIDEST)
+    low = np.maximum(new[0], 0.0) / old[1] - 1
+    high = np.minimum(new[1] / np.maximum(old[0], least * old[1]), most) - 1
     return low, high, (low > tolerance) | (high < -tolerance)
 
 

@@ -14,7 +14,7 @@ to install:
   zsh   fastq completion zsh > "${fpath[1]}/_fastq"
   fish  fastq completion fish > ~/.config/fish/completions/fastq.fish"""
 
-_FILES = frozenset({"FILE", "FILE.parquet", "TRACE", "LOG", "DIR", "SPEC", "PLAN"})
+_FILES = frozenset({"FILE", "FILE.parquet", "TRACE", "LOG", "DIR", "OLD", "NEW", "SPEC", "PLAN"})
 """Placeholders that stand for a file or a directory."""
 
 _BASH_GOES_ON = "compopt -o nospace +o filenames 2>/dev/null"

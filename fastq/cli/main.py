@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastq.cli import (
     calibrate,
+    compare,
     completion,
     info,
     manual,
@@ -43,17 +44,20 @@ examples:
   fastq sweep quickstart --out results        the whole grid, into Parquet files
   fastq map results --x replica.kv_capacity_tokens --y workload.output_scale -o map.png
   fastq plan chat-and-code                    how many GPUs of which kind, and what they cost
+  fastq compare before after                  whether a boundary moved between two data sets
 
 A SPEC is a TOML file, or the name of a grid that comes with fastq ('fastq info' lists them).
 'fastq help spec' lists what a spec can say; 'fastq COMMAND --help' explains a command.
 
-exit status: 0 done, 1 failed, 2 bad usage or spec, 3 nothing feasible, 130 or 143 interrupted"""
+exit status: 0 done, 1 failed or, of compare, something moved, 2 bad usage or spec, 3 nothing feasible,
+130 or 143 interrupted"""
 
 _COMMANDS = (
     sweep,
     simulate,
     theory,
     map,
+    compare,
     plan,
     workload,
     calibrate,

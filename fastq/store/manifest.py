@@ -200,10 +200,25 @@ def _differences(there: Manifest, here: Manifest) -> str:
     return f"They differ in {shown}."
 
 
+def settings_texts(manifest: Manifest) -> dict[str, str]:
+    """Return every resolved setting as a person reads it, by its dotted key."""
+    shown = "text" if _tells_values(manifest) else "value"
+    return {key: str(entry[shown]) for key, entry in manifest.document["resolved"].items()}
+
+
+def only_value(manifest: Manifest, key: str) -> tuple[object] | None:
+    """Return the value of a setting that holds at every point, as tables show it; ``None`` where none does."""
+    entry = manifest.document["resolved"].get(key, {})
+    return (entry["value"],) if _tells_values(manifest) and "value" in entry else None
+
+
+def _tells_values(manifest: Manifest) -> bool:
+    return "manifest" in manifest.document["versions"]
+
+
 def _settings(manifest: Manifest) -> dict[str, str]:
     document = manifest.document
-    shown = "text" if "manifest" in document["versions"] else "value"
-    settings = {key: str(entry[shown]) for key, entry in document["resolved"].items()}
+    settings = settings_texts(manifest)
     settings |= {f"axis {axis['key']}": f"{axis['values']} values" for axis in document["axes"]}
     if document["cases"]:
         settings["cases"] = ", ".join(document["cases"])

@@ -1,0 +1,139 @@
+"""``fastq compare``: whether a boundary moved between two data sets."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastq.cli.exit_status import ExitStatus
+
+if TYPE_CHECKING:
+    from fastq.store.comparison import Comparison
+
+_LIMIT = 20
+_EPILOG = """\
+Points are joined by case name and the axes that both data sets have. Every boundary that both measured (throughput
+under a backlog; from an empty start; under objectives) is compared: relative difference, new over old less 1, with
+its interval. Where both ran with one seed, replications of one number drew the same requests and are compared in
+pairs, which is far sharper. A boundary has moved where its difference is beyond the tolerance with confidence: a
+one-sided test, Holm's correction for all that are compared, so that 5% is the chance of any false alarm at all.
+Points that are short or capped move only where their intervals are that far apart too; nonergodic ones, which have
+no p-value, where their ranges are. A point that can run in one data set only, a changed verdict (neither of the two
+undecided) and a theoretical rate beyond the tolerance are moves as well. Where the interval reaches past the
+tolerance and nothing is proved, it can't be told: measure longer (run.requests), or with more run.replications.
+
+example, in a pull request:
+  fastq sweep grid.toml --out before
+  fastq sweep grid.toml --out after --set replica.max_num_seqs=128
+  fastq compare before after --tolerance 0.02 --markdown -o comparison.md
+
+exit status: 0 nothing moved, 1 something moved (with --strict also: something can't be told), or failed, with a
+message on standard error; 2 bad usage, or nothing to compare"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="whether a boundary moved between two data sets",
+        description="Say which boundaries moved from one data set to another, and what else changed.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("old", metavar="OLD", help="directory or URI that 'fastq sweep --out' wrote")
+    parser.add_argument("new", metavar="NEW", help="another one")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.01,
+        metavar="T",
+        help="relative difference up to which nothing has moved (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="C",
+        help="1 less the family-wise error rate, the chance that anything is called moved where nothing did "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit 1 as well where something can't be told")
+    parser.add_argument(
+        "--limit",
+        type=_limit,
+        default=_LIMIT,
+        metavar="N",
+        help="most rows of a table, the worst first (default: %(default)s); --json has all",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown, for a pull request")
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it to a file and print one line only")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, and print what was found."""
+    from fastq.cli.comparison_report import summary
+    from fastq.store.comparison import compare
+
+    target = _target(args.output)
+    found = compare(args.old, args.new, tolerance=args.tolerance, confidence=args.confidence)
+    text = _text(found, args)
+    if target is None:
+        sys.stdout.write(text)
+    else:
+        _write(target, text)
+        sys.stdout.write(f"{summary(found)}\n")
+    return ExitStatus.MOVED if found.moved or (args.strict and found.unclear) else ExitStatus.DONE
+
+
+def _text(found: Comparison, args: argparse.Namespace) -> str:
+    from fastq.cli import comparison_report
+
+    if args.json:
+        return comparison_report.as_json(found)
+    if args.markdown:
+        return comparison_report.as_markdown(found, args.limit)
+    return comparison_report.as_text(found, args.limit)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; give 0 or more")
+    return int(text)
+
+
+def _target(output: str | None) -> Path | None:
+    """Refuse a file that can't be written, before anything is read."""
+    from fastq.errors import SpecError
+
+    if output is None:
+        return None
+    path = Path(output)
+    if not path.absolute().parent.is_dir():
+        raise SpecError("there is no such directory; make it first", key="--output", value=str(path.parent))
+    if path.is_dir():
+        raise SpecError("is a directory; name a file", key="--output", value=output)
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a whole file in place at once."""
+    import os
+    import tempfile
+
+    descriptor, partial = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent
+    )
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(partial).chmod(0o666 & ~mask)
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
