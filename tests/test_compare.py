@@ -290,6 +290,26 @@ def test_what_is_doubtful_is_judged_by_its_range(tmp_path: Path, made: Made, sta
     assert fastq.compare(made(), narrow).findings["moved"] == sum(beyond)
 
 
+def test_a_metastable_point_that_is_nonergodic_too_is_judged_by_its_range(tmp_path: Path, made: Made) -> None:
+    """Its status says only one of the two; its low and high are the extremes of its replications."""
+    base, target = made(), tmp_path / "metastable"
+    rates: dict[int, list[float]] = {}
+    for row in fastq.read(base, "replications").to_pylist():
+        rates.setdefault(row["point"], []).append(row["throughput_rps"])
+    for name, of in {
+        "status": lambda row: "metastable",
+        "service_rate_low_rps": lambda row: min(rates[row["point"]]),
+        "service_rate_high_rps": lambda row: max(rates[row["point"]]),
+    }.items():
+        edited(base if not target.exists() else target, target, "points", with_values(name, of))
+    found = fastq.compare(made(("iteration_time.constant", '"21 ms"')), target)
+    assert set(found.points["judged_by"].to_pylist()) == {"ranges"}
+    assert found.points["p_value"].null_count == 6
+    ergodic = edited(base, tmp_path / "ergodic", "points", with_values("status", lambda _: "metastable"))
+    found = fastq.compare(made(("iteration_time.constant", '"21 ms"')), ergodic)
+    assert set(found.points["judged_by"].to_pylist()) == {"pairs"}
+
+
 RATES = (
     ("run.measure", '["boundary", "rates"]'),
     ("arrivals.load", "[0.5, 1.0, 1.5]"),

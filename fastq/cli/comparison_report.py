@@ -52,7 +52,7 @@ def summary(found: Comparison) -> str:
     other = {name: count for name, count in _moved_changes(found).items() if count}
     if counts["moved"] or other:
         parts = [f"{counts['moved']:,} of {compared:,} boundaries moved by more than {tolerance}"]
-        parts += [f"{count:,} {name if count == 1 else f'{name}s'} moved" for name, count in other.items()]
+        parts += [f"{_count(count, name)} moved" for name, count in other.items()]
         text = " and ".join(parts)
     elif counts["unclear"]:
         text = (
@@ -135,7 +135,7 @@ def as_json(found: Comparison) -> str:
 
 def _described(which: str, side: ComparedSet) -> list[str]:
     made_by = f"fastq {side.fastq_version}, results version {side.results_version}, spec {side.spec_hash[:_SHORT_HASH]}"
-    points = f"{side.points_finished:,} points"
+    points = _count(side.points_finished, "point")
     if side.points_finished < side.points:
         points = f"{side.points_finished:,} of {side.points:,} points finished"
     return [which, side.location, side.title or "untitled", made_by, points]
@@ -145,9 +145,9 @@ def _notes(found: Comparison) -> list[str]:
     old, new = found.old, found.new
     how = "in pairs of replications with the same draws" if found.paired else "as independent (two seeds)"
     notes = [
-        f"{found.joined:,} points are in both, compared {how}. Family-wise confidence {found.confidence:.4g} that "
-        f"nothing is called moved that did not (Holm, {sum(found.findings.values()):,} differences); intervals are "
-        "of each difference alone."
+        f"{_count(found.joined, 'point')} in both, compared {how}. Family-wise confidence {found.confidence:.4g} that "
+        f"nothing is called moved that did not (Holm, {_count(found.points.num_rows, 'difference')}); intervals "
+        "are of each difference alone."
     ]
     notes += [
         f"{side.location} is not finished: what is there is compared."
@@ -170,11 +170,11 @@ def _notes(found: Comparison) -> list[str]:
         if alone.num_rows:
             notes.append(f"Only in the {which} data set: {alone.num_rows:,} of its points.")
     if found.infeasible:
-        notes.append(f"{found.infeasible:,} points can't run in either.")
+        notes.append(f"{_count(found.infeasible, 'point')} can't run in either.")
     if found.rates:
-        notes.append(f"{found.rates:,} verdicts compared.")
+        notes.append(f"{_count(found.rates, 'verdict')} compared.")
     if found.rates_alone:
-        notes.append(f"{found.rates_alone:,} arrival rates are in one data set only.")
+        notes.append(f"In one data set only: {_count(found.rates_alone, 'arrival rate')}.")
     if found.unclear:
         notes.append(
             "Where it can't be told, the interval reaches past the tolerance: raise run.requests or run.replications "
@@ -307,6 +307,10 @@ def _moved_changes(found: Comparison) -> dict[str, int]:
 
     moved = count_values(found.changes.filter(pc.field("moved")), "column")
     return {"verdict": moved.get("verdict", 0), "theoretical rate": moved.get("theory_rate_rps", 0)}
+
+
+def _count(count: int, name: str) -> str:
+    return f"{count:,} {name if count == 1 else f'{name}s'}"
 
 
 def _percent(value: float) -> str:
