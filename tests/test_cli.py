@@ -33,9 +33,10 @@ title = "small"
 "replica.max_num_seqs" = [4, 16, "unlimited"]
 """
 
-COMMANDS = tuple(
-    "sweep simulate theory map compare plan workload calibrate validate status info completion".split()
-)
+COMMANDS = (
+    "sweep", "simulate", "theory", "map", "compare", "plan", "workload", "calibrate", "validate", "status", "info",
+    "completion",
+)  # fmt: skip
 
 
 def fastq(*words: object, **options: object) -> subprocess.CompletedProcess[str]:

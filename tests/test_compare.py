@@ -117,7 +117,7 @@ def test_another_capacity_moves_what_memory_binds(made: Made) -> None:
 
 
 def test_two_seeds_are_independent_and_short_runs_cannot_tell(made: Made) -> None:
-    found = fastq.compare(made(), made(("run.seed", "2")), tolerance=0.001)
+    found = fastq.compare(made(), made(("run.seed", "2")), tolerance=1e-6)
     assert not found.paired
     assert set(found.points["judged_by"].to_pylist()) == {"intervals"}
     assert not found.moved
@@ -396,7 +396,7 @@ def test_the_command_prints_what_moved_and_exits_1(made: Made, capsys: Any) -> N
 
 
 def test_strict_exits_1_where_it_cannot_be_told(made: Made, capsys: Any) -> None:
-    words = ["compare", str(made()), str(made(("run.seed", "2"))), "--tolerance", "0.001"]
+    words = ["compare", str(made()), str(made(("run.seed", "2"))), "--tolerance", "0.000001"]
     assert main(words) == 0
     assert "not every boundary could be seen that sharply" in capsys.readouterr().out
     assert main([*words, "--strict"]) == 1
