@@ -166,7 +166,7 @@ def _loads_read_only() -> Any:
     from numba.cuda.extending import core_models, intrinsic, register_model
     from numba.cuda.np.arrayobj import make_array
 
-    class ReadOnly(types.Array):  # type: ignore[misc]
+    class ReadOnly(types.Array):  # type: ignore[misc]  # numba has no stubs: a base class of type Any
         def __init__(self, dtype: Any, ndim: int) -> None:
             super().__init__(dtype, ndim, "C", readonly=True, name=f"table({dtype}, {ndim}d)")
 

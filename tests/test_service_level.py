@@ -45,7 +45,7 @@ def test_objectives_are_read_in_one_order():
     assert [one.share for one in spec.slo] == [Fraction(99, 100), Fraction(999, 1000), Fraction(1, 2)]
     assert [one.name for one in spec.slo] == ["ttft_p99", "ttft_p99_9", "tpot_p50"]
     shown = {key.key: key.value_text for key in spec.resolved()}
-    assert shown["slo.ttft"] == "p99 <= 2000 ms, p99.9 <= 5000 ms"
+    assert shown["slo.ttft"] == "p99 <= 2 s, p99.9 <= 5 s"
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def _unreachable(plan: Plan, capacity: Capacity) -> str | None:
 
 
 def _worded(plan: Plan, limit: str | None) -> str:
-    """Return a limit in words, as ``ttft p99 <= 2000 ms``; all of them where none fails first."""
+    """Return a limit in words, as ``ttft p99 <= 2 s``; all of them where none fails first."""
     objectives = plan.limits.objectives
     named = [objective for objective in objectives if objective.name == limit] or objectives
     return ", ".join(f"{objective.latency} {objective.text}" for objective in named)

@@ -47,9 +47,10 @@ def read_duration_ps(value: object, place: Place) -> int:
 
 
 def shown_duration(duration_ps: int) -> str:
-    """Show a duration exactly, in milliseconds."""
-    whole, rest = divmod(duration_ps, UNITS_PS["ms"])
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") + " ms"
+    """Show a duration exactly: in seconds from one on, in milliseconds below."""
+    unit, digits = ("s", 12) if duration_ps >= PS_PER_S else ("ms", 9)
+    whole, rest = divmod(duration_ps, UNITS_PS[unit])
+    return f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".") + f" {unit}"
 
 
 def seconds(duration_ps: int) -> float:
