@@ -171,7 +171,7 @@ def test_figures_that_a_law_can_not_keep_are_named(tmp_path, capsys):
         (["--licence", "MIT"], "--name: is missing: --licence"),
         (["--picture", "x.gif"], ".png, .svg, .pdf"),
         (["--picture", "no/such/x.png"], "--picture = 'no/such'"),
-        (["--name", "x", "--out", "x.csv"], "ends in .parquet"),
+        (["--name", "x", "--out", "x.csv"], "must end in .parquet"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(tmp_path, monkeypatch, capsys, options, message):

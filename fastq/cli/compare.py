@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastq.cli.exit_status import ExitStatus
@@ -77,15 +76,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Compare, and print what was found."""
     from fastq.cli.comparison_report import summary
+    from fastq.cli.output_file import check_target, write_text
     from fastq.store.comparison import compare
 
-    target = _target(args.output)
+    output = check_target(args.output, "--output")
     found = compare(args.old, args.new, tolerance=args.tolerance, confidence=args.confidence)
     text = _text(found, args)
-    if target is None:
+    if output is None:
         sys.stdout.write(text)
     else:
-        _write(target, text)
+        write_text(output, text)
         sys.stdout.write(f"{summary(found)}\n")
     return ExitStatus.MOVED if found.moved or (args.strict and found.unclear) else ExitStatus.DONE
 
@@ -104,36 +104,3 @@ def _limit(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; give 0 or more")
     return int(text)
-
-
-def _target(output: str | None) -> Path | None:
-    """Refuse a file that can't be written, before anything is read."""
-    from fastq.errors import SpecError
-
-    if output is None:
-        return None
-    path = Path(output)
-    if not path.absolute().parent.is_dir():
-        raise SpecError("there is no such directory; make it first", key="--output", value=str(path.parent))
-    if path.is_dir():
-        raise SpecError("is a directory; name a file", key="--output", value=output)
-    return path
-
-
-def _write(path: Path, text: str) -> None:
-    """Put a whole file in place at once."""
-    import os
-    import tempfile
-
-    descriptor, partial = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=".partial", dir=path.absolute().parent
-    )
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(partial).chmod(0o666 & ~mask)
-        Path(partial).replace(path)
-    finally:
-        Path(partial).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fastq.cli.markdown_table import escaped, markdown_table
 from fastq.cli.text_table import indent, listed, number, render, scalar
 
 if TYPE_CHECKING:
@@ -84,16 +85,14 @@ def as_text(found: Comparison, limit: int) -> str:
 
 def as_markdown(found: Comparison, limit: int) -> str:
     """Return the report for a pull request: what moved first, the rest on demand."""
-    text = f"**{_escaped(summary(found))}**\n\n"
-    text += _markdown_table(
-        ["", "data set", "title", "made by", "points"],
-        [_described("old", found.old), _described("new", found.new)],
-    )
-    text += "\n" + "".join(f"- {_escaped(note)}\n" for note in _notes(found))
+    text = f"**{escaped(summary(found))}**\n\n"
+    sets = ["", "data set", "title", "made by", "points"]
+    text += markdown_table(sets, [_described("old", found.old), _described("new", found.new)], _left(sets))
+    text += "\n" + "".join(f"- {escaped(note)}\n" for note in _notes(found))
     for section in _sections(found, limit):
         title = f"{section.title} ({section.total:,})"
         more = section.total - len(section.rows)
-        table = _markdown_table(section.header, section.rows)
+        table = markdown_table(section.header, section.rows, _left(section.header))
         table += f"\n... and {more:,} more.\n" if more else ""
         if section.folded:
             text += f"\n<details><summary>{title}</summary>\n\n{table}\n</details>\n"
@@ -330,16 +329,3 @@ def _p_value(value: float | None) -> str:
 def _left(header: Sequence[str]) -> list[int]:
     """Columns of words."""
     return [place for place, name in enumerate(header) if name not in _NUMBERS]
-
-
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["--:" if name in _NUMBERS else "---" for name in header]
-    lines = [[_escaped(cell) for cell in header], rule, *([_escaped(cell) for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _escaped(text: str) -> str:
-    """Keep what would be markup from being taken for it."""
-    for mark in "\\|<>*`":
-        text = text.replace(mark, f"\\{mark}")
-    return text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastq.engine.point_result import PointResult
     from fastq.model.spec import Spec
 
@@ -15,12 +16,12 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 
 def check_picture(path: str | None) -> Path | None:
     """Refuse a name that no picture can have, before anything is run."""
-    from fastq.cli.text_file import check_directory
+    from fastq.cli.output_file import check_target
     from fastq.plot.style import check_ending
 
     if path is None:
         return None
-    check_directory(Path(path), "--latencies")
+    check_target(path, "--latencies")
     return check_ending(path)
 
 

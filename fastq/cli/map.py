@@ -90,13 +90,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Draw the picture."""
-    from fastq.cli.text_file import check_directory
+    from fastq.cli.output_file import check_target
     from fastq.plot import style
     from fastq.store.location import open_location
     from fastq.store.manifest import require_manifest
 
     path = style.check_ending(args.output)
-    check_directory(path, "--output")
+    check_target(path, "--output")
     _refuse_axes(args)
     manifest = require_manifest(open_location(args.dir))
     table = _read(args.dir, manifest, args.boundary)

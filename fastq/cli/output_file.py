@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def check_target(path: str | None, option: str, ending: str = "") -> Path | None:
+def check_target(path: str | Path | None, option: str, ending: str = "") -> Path | None:
     """Return where a result is to be written, before anything is computed; ``None`` where nowhere.
 
     Raises
@@ -23,11 +23,11 @@ def check_target(path: str | None, option: str, ending: str = "") -> Path | None
         return None
     target = Path(path)
     if ending and target.suffix.lower() != ending:
-        raise SpecError(f"the name must end in {ending}", key=option, value=path)
+        raise SpecError(f"the name must end in {ending}", key=option, value=str(path))
     if not target.absolute().parent.is_dir():
         raise SpecError("there is no such directory; make it first", key=option, value=str(target.parent))
     if target.is_dir():
-        raise SpecError("is a directory; give the name of a file", key=option, value=path)
+        raise SpecError("is a directory; give the name of a file", key=option, value=str(path))
     return target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastq.cli.markdown_table import markdown_table
 from fastq.cli.text_table import ends, indent, number, render, seconds
 from fastq.engine.plan_result import SIMULATED
 
@@ -44,10 +45,7 @@ class _Table:
         return f"{self.title}\n" + indent(render(self.rows, header=self.header, left=self.left))
 
     def markdown(self) -> str:
-        rule = ["---" if column in self.left else "--:" for column in range(len(self.header))]
-        lines = [self.header, rule, *self.rows]
-        cells = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in lines)
-        return f"## {self.title}\n\n" + "".join(f"| {line} |\n" for line in cells)
+        return f"## {self.title}\n\n{markdown_table(self.header, self.rows, self.left)}"
 
 
 def report(result: PlanResult, *, markdown: bool) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastq.cli.output_file import check_target
 from fastq.errors import SpecError
 from fastq.store.schema import schema_of
 
@@ -44,7 +45,7 @@ def check_timeline(path: str | None) -> Path | None:
     from fastq.plot.style import ENDINGS
 
     if path is None or Path(path).suffix.lower() in (_PARQUET, *ENDINGS):
-        return _in_a_directory(path, "--timeline")
+        return check_target(path, "--timeline")
     raise SpecError(
         f"the name must end in {_PARQUET} (the numbers) or one of {', '.join(ENDINGS)} (a picture)",
         key="--timeline",
@@ -55,7 +56,7 @@ def check_timeline(path: str | None) -> Path | None:
 def check_parquet(path: str | None, option: str) -> Path | None:
     """Refuse a name that does not say Parquet, before anything is run."""
     if path is None or Path(path).suffix.lower() == _PARQUET:
-        return _in_a_directory(path, option)
+        return check_target(path, option)
     raise SpecError(f"the name must end in {_PARQUET}", key=option, value=path)
 
 
@@ -160,9 +161,3 @@ def _origin(spec: Spec, index: int) -> dict[str | bytes, str | bytes]:
         "point": str(index),
         "replication": str(_REPLICATION),
     }
-
-
-def _in_a_directory(path: str | None, option: str) -> Path | None:
-    if path is not None and not Path(path).absolute().parent.is_dir():
-        raise SpecError("there is no such directory; make it first", key=option, value=str(Path(path).parent))
-    return None if path is None else Path(path)

@@ -67,14 +67,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Simulate all rows and print them."""
     from fastq.cli import validation_report as reports
-    from fastq.cli.text_file import check_directory, write_text
+    from fastq.cli.output_file import check_target, write_text
     from fastq.engine.cpus import usable_cpus
     from fastq.engine.executors import refuse_counts
     from fastq.engine.validation import compare, warm_up_for
     from fastq.model.validation_file import load_measurements
 
     refuse_counts(threads=args.threads)
-    check_directory(args.output, "--output")
+    check_target(args.output, "--output")
     measurements = load_measurements()
     with compile_notice():
         warm_up_for(measurements)

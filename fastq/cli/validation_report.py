@@ -10,6 +10,7 @@ import shlex
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from fastq.cli.markdown_table import markdown_table
 from fastq.cli.text_table import ends, indent, number, render
 from fastq.engine.validation import AIMS
 from fastq.model.validation_file import KINDS
@@ -52,9 +53,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     """Return the same as Markdown."""
     parts = []
     for title, rows, tally in _tables(comparisons):
-        marks = ["---" if column in _LEFT else "--:" for column in range(len(_HEADER))]
-        lines = [_line(_HEADER), _line(marks), *map(_line, rows)]
-        parts.append(f"### {title}\n\n" + "\n".join(lines) + f"\n\n{tally}\n")
+        parts.append(f"### {title}\n\n{markdown_table(_HEADER, rows, _LEFT)}\n{tally}\n")
     sources = [
         f"* **{each.name}**. {each.citation} {each.system} *Left open:* {each.open}"
         for each in _sources(comparisons)
@@ -249,10 +248,6 @@ def _records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
             }
         )
     return records
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 FORMS = {"text": text, "markdown": markdown, "json": json_text, "csv": csv_text}

@@ -159,6 +159,7 @@ def _kept(comparisons: tuple[Comparison, ...]) -> str:
 
 def _check_law(args: argparse.Namespace) -> None:
     """Refuse a law without a name or a file, and settings of one that is not written."""
+    from fastq.cli.output_file import check_target
     from fastq.errors import SpecError
 
     given = {
@@ -175,31 +176,15 @@ def _check_law(args: argparse.Namespace) -> None:
             f"is missing: {asked_for} belongs to a law, which --name NAME and --out FILE.parquet write together",
             key=missing[0],
         )
-    if args.out is not None:
-        _check_target(args.out)
+    check_target(args.out, "--out", ".parquet")
 
 
 def _checked_picture(path: str) -> Path:
-    from fastq.errors import SpecError
+    from fastq.cli.output_file import check_target
     from fastq.plot.style import check_ending
 
-    checked = check_ending(path)
-    if not checked.absolute().parent.is_dir():
-        raise SpecError(
-            "there is no such directory; make it first", key="--picture", value=str(checked.parent)
-        )
-    return checked
-
-
-def _check_target(out: Path) -> None:
-    from fastq.errors import SpecError
-
-    if out.suffix != ".parquet":
-        raise SpecError(
-            "a workload file is Parquet; give a name that ends in .parquet", key="--out", value=str(out)
-        )
-    if not out.parent.is_dir():
-        raise SpecError("there is no such directory; make it first", key="--out", value=str(out.parent))
+    check_target(path, "--picture")
+    return check_ending(path)
 
 
 def _command(args: argparse.Namespace) -> str:
