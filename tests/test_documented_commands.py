@@ -13,6 +13,8 @@ from fastq.cli import map as map_command
 from fastq.cli.main import main
 
 README = Path(__file__).parents[1] / "README.md"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+AZURE = "AzureLLMInferenceTrace_conv.csv"
 TINY = {"run.requests": 5, "run.replications": 2, "run.warmup_requests": 1}
 TAKES_SPEC = ("theory", "simulate", "sweep")
 CLUSTER = "/scratch/"
@@ -24,10 +26,10 @@ _FENCED_OR_INLINE = re.compile(
 )
 
 
-def tour():
-    """Yield (kind, text) of the tour, in its order: its blocks by their language, its commands as ``sh``."""
+def tour(title):
+    """Yield (kind, text) of a section, in its order: its blocks by their language, its commands as ``sh``."""
     text = README.read_text(encoding="utf-8")
-    (section,) = re.findall(r"^## A tour\n(.*?)^## ", text, re.M | re.S)
+    (section,) = re.findall(rf"^## {title}\n(.*?)^## ", text, re.M | re.S)
     for found in _FENCED_OR_INLINE.finditer(section):
         if found["inline"]:
             yield "sh", found["inline"]
@@ -58,7 +60,7 @@ def test_the_tour_of_the_readme(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("trace.csv").write_text("prompt_tokens,output_tokens\n10,20\n30,40\n")
     ran = []
-    for kind, text in tour():
+    for kind, text in tour("A tour"):
         if kind == "toml":
             with Path("a100.toml").open("a") as spec:
                 spec.write(text + "\n")
@@ -74,9 +76,40 @@ def test_the_tour_of_the_readme(tmp_path, monkeypatch, capsys):
             names = {}
             exec(text.replace('"a100.toml"', f'"a100.toml", {[(k, str(v)) for k, v in TINY.items()]}'), names)
     assert {"simulate", "theory", "sweep", "map", "status", "info", "help", "workload"} <= set(ran)
-    assert ran.count("map") == 3
-    for picture in ("queue.png", "map.png", "lines.svg", "mine.parquet"):
+    assert ran.count("map") == 4
+    for picture in ("latency.png", "queue.png", "map.png", "lines.svg", "theory.pdf", "mine.parquet"):
         assert Path(picture).stat().st_size > 0
+
+
+def test_the_way_from_measurements_to_a_plan(tmp_path, monkeypatch, capsys):
+    """Every command runs on the files that the page downloads, and prints what the page shows."""
+    wanted = (SHARED / "azure_llm_2023/data" / AZURE, SHARED / "llmservingsim_rtx4090/profile")
+    for path in wanted:
+        if not path.exists():
+            pytest.skip(f"the measurements of the README are not on this machine (looked for {path})")
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    Path("grid.toml").write_text(SMALL)
+    for name in ("before", "after"):
+        assert run(["fastq", "sweep", "grid.toml", "--out", name]) == 0
+    printed, ran, shown = "", [], 0
+    for kind, text in tour("From measurements to a plan"):
+        if kind == "toml":
+            Path("plan.toml").write_text(text)
+        elif kind == "sh":
+            for words in commands(text):
+                assert run(words) == 0, (shlex.join(words), capsys.readouterr().err)
+                printed = capsys.readouterr().out
+                ran.append(words[1])
+        elif kind == "text":
+            lines = iter(printed.splitlines())
+            for line in text.splitlines():
+                assert line == "  ..." or line in lines, f"fastq {ran[-1]} prints no (further) line {line!r}"
+            shown += 1
+    assert ran == ["workload", "calibrate", "plan", "plan", "compare"]
+    assert shown == 3
+    for made in ("traffic.png", "fit.png", "rtx-4090.toml", "day.svg"):
+        assert Path(made).stat().st_size > 0
 
 
 def test_the_examples_of_map(tmp_path, monkeypatch, capsys):

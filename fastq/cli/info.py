@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Register the command."""
     parser = subparsers.add_parser(
         "info",
-        help="versions, processors found, and the catalogues that come with fastq",
+        help="versions, processors found, and what comes with fastq",
         description="Say what this installation is made of: versions, CPUs that may be used, GPU, cache "
         "directory, and the names of the grids, plans, workloads and replicas that come with fastq.",
     )

@@ -111,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="fastq",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_CommandsInOneLine,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(
@@ -120,6 +120,15 @@ def build_parser() -> argparse.ArgumentParser:
     for command in _COMMANDS:
         command.add_parser(commands)
     return parser
+
+
+class _CommandsInOneLine(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the longest command, whose indentation argparse forgets to count."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
 
 
 class _Parser(argparse.ArgumentParser):
