@@ -116,6 +116,18 @@ def test_another_capacity_moves_what_memory_binds(made: Made) -> None:
     assert not fastq.compare(made(), slower, tolerance=0.06).moved
 
 
+def test_a_difference_of_exactly_the_tolerance_is_within_it(made: Made) -> None:
+    """Times scaled by 101/100 scale every rate exactly: in pairs nothing but rounding is left of the error."""
+    slower = made(("iteration_time.constant", '"20.2 ms"'))
+    found = fastq.compare(slower, made(), tolerance=0.01)
+    assert found.findings == {"equal": 0, "within": 6, "unclear": 0, "moved": 0}
+    assert set(found.points["p_value"].to_pylist()) == {1.0}
+    assert not found.moved
+    for row in found.points.to_pylist():
+        assert row["difference_low"] == row["difference_high"] == row["difference"]
+    assert len(rows_of(fastq.compare(slower, made(), tolerance=0.0099), "moved")) == 6
+
+
 def test_two_seeds_are_independent_and_short_runs_cannot_tell(made: Made) -> None:
     found = fastq.compare(made(), made(("run.seed", "2")), tolerance=1e-6)
     assert not found.paired

@@ -94,8 +94,7 @@ class Estimates:
 
 def log_ratios(old_rps: Floats, new_rps: Floats) -> Floats:
     """Return the logarithms of new over old rates; differences of mere rounding are exactly 0."""
-    found: Floats = np.log(new_rps / old_rps)
-    return np.where(np.abs(found) <= ROUNDING, 0.0, found)
+    return _rounded(np.log(new_rps / old_rps))
 
 
 def paired(old: Throughputs, new: Throughputs) -> LogRatios:
@@ -110,7 +109,9 @@ def paired(old: Throughputs, new: Throughputs) -> LogRatios:
     of_new, of_old = (np.pad(part, ((0, 0), (0, most - part.shape[1]))) for part in parts)
     variance = ((of_new - of_old) ** 2).sum(axis=1) * least / (least - 1)
     return LogRatios(
-        log_ratios(old.rate_rps, new.rate_rps), np.sqrt(variance), np.full(len(variance), least - 1.0)
+        log_ratios(old.rate_rps, new.rate_rps),
+        _rounded(np.sqrt(variance)),
+        np.full(len(variance), least - 1.0),
     )
 
 
@@ -134,4 +135,9 @@ def independent(old: Estimates, new: Estimates, *, resolution: Floats | float = 
     spread = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
     with np.errstate(invalid="ignore", divide="ignore"):
         degrees = np.where(total > 0, total**2 / spread, float(sum(freedoms)))
-    return LogRatios(log_ratios(old.rate_rps, new.rate_rps), np.sqrt(total), degrees)
+    return LogRatios(log_ratios(old.rate_rps, new.rate_rps), _rounded(np.sqrt(total)), degrees)
+
+
+def _rounded(values: Floats) -> Floats:
+    """Replace what is mere rounding by 0: an exact ratio has no error, and no t statistic of chance."""
+    return np.where(np.abs(values) <= ROUNDING, 0.0, values)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastq.analysis.differences import ROUNDING
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -68,9 +70,17 @@ def judge(ratios: LogRatios, *, tolerance: float, confidence: float) -> Judged:
 
 
 def margins(log_ratio: Floats, tolerance: float) -> Floats:
-    """Return how far the logarithm of each ratio may be from 0 on its side: relative tolerances are not symmetric."""
+    """Return how far the logarithm of each ratio may be from 0 on its side: relative tolerances are not symmetric.
+
+    Rounding goes on top, so that a difference of exactly the tolerance is within it.
+    """
     allowed: Floats = np.where(log_ratio >= 0, np.log1p(tolerance), -np.log1p(-tolerance))
-    return allowed
+    return allowed + ROUNDING
+
+
+def reaches_past(low: Floats, high: Floats, tolerance: float) -> Bools:
+    """Whether an interval of relative differences holds some beyond the tolerance."""
+    return (low < -tolerance - ROUNDING) | (high > tolerance + ROUNDING)
 
 
 def ranges_beyond(
@@ -88,7 +98,7 @@ def ranges_beyond(
     least, most = np.exp(-_WIDEST), np.exp(_WIDEST)
     low = np.maximum(new[0], 0.0) / old[1] - 1
     high = np.minimum(new[1] / np.maximum(old[0], least * old[1]), most) - 1
-    return low, high, (low > tolerance) | (high < -tolerance)
+    return low, high, (low > tolerance + ROUNDING) | (high < -tolerance - ROUNDING)
 
 
 def holm(p_values: Floats) -> Floats:

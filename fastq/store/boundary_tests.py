@@ -9,7 +9,7 @@ import numpy as np
 
 from fastq.analysis.differences import LogRatios, Throughputs, independent, log_ratios, paired
 from fastq.analysis.rate_search import BISECTIONS
-from fastq.analysis.tolerance import judge, ranges_beyond
+from fastq.analysis.tolerance import judge, ranges_beyond, reaches_past
 from fastq.store.compared_points import BOUNDARIES, SAME, SERVICE
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def boundary_tests(
         apart = (low > 0) | (high < 0)
         differs = feasibility | np.where(by == "ranges", apart, p_zero <= allowed)
         differs &= ~doubtful | apart
-        past = (low < -tolerance) | (high > tolerance)
+        past = reaches_past(low, high, tolerance)
     finding = np.select([moved, by == "equality", past], [MOVED, EQUAL, UNCLEAR], WITHIN)
     table = identity.take(rows.points)
     columns = {
