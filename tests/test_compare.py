@@ -375,18 +375,101 @@ def test_searched_rates_are_compared(made: Made) -> None:
     assert set(fastq.compare(base, made()).points["boundary"].to_pylist()) == {"service_rate_rps"}
 
 
-def test_a_rate_from_an_empty_start_that_comes_apart_is_compared(tmp_path: Path, made: Made) -> None:
-    base = made(*SEARCHED)
-    apart = tmp_path / "apart"
-    shutil.copytree(base, apart)
+def with_rates(source: Path, target: Path, boundary: str, of: Callable[[dict[str, Any], str], Any]) -> Path:
+    """A copy in which a boundary and the ends of its interval (``""``, ``_low``, ``_high``) are others."""
     for end in ("", "_low", "_high"):
-        name = f"cold_rate{end}_rps"
-        edited(apart, apart, "points", with_values(name, lambda row, name=name: 1.3 * row[name]))
-    found = fastq.compare(base, apart)
-    moved = rows_of(found, "moved")
-    assert moved
-    assert {row["boundary"] for row in moved} == {"cold_rate_rps"}
-    assert {row["judged_by"] for row in moved} == {"intervals"}
+        change = with_values(f"{boundary}{end}_rps", lambda row, end=end: of(row, end))
+        edited(target if target.exists() else source, target, "points", change)
+    return target
+
+
+def test_a_rate_from_an_empty_start_that_comes_apart_is_compared(tmp_path: Path, made: Made) -> None:
+    """Where only one of the searches found it apart, the other one leaves all open up to the theoretical rate."""
+    base = made(*SEARCHED)
+    once, again, beyond = (
+        with_rates(
+            base,
+            tmp_path / f"{share}",
+            "cold_rate",
+            lambda row, end, share=share: (
+                share * row["service_rate_rps"] * {"": 1, "_low": 0.999, "_high": 1.001}[end]
+            ),
+        )
+        for share in (1.001, 1.1, 2.0)
+    )
+    found = fastq.compare(base, once)
+    assert not found.moved
+    apart = rows_of(found, "unclear")
+    assert {(row["boundary"], row["judged_by"]) for row in apart} == {("cold_rate_rps", "ranges")}
+    theory = {row["point"]: row["theory_rate_rps"] for row in fastq.read(base).to_pylist()}
+    for row in apart:
+        assert row["difference_low"] == pytest.approx(
+            0.999 * row["new_rps"] / theory[row["old_point"]] - 1, rel=0.01
+        )
+    for old, new, by in ((once, again, "intervals"), (base, beyond, "ranges")):
+        moved = rows_of(fastq.compare(old, new), "moved")
+        assert {(row["boundary"], row["judged_by"]) for row in moved} == {("cold_rate_rps", by)}
+
+
+@pytest.mark.parametrize(("spread", "finding"), [(0.1, "moved"), (0.6, "unclear")])
+def test_objectives_that_most_replications_fail_have_moved_only_from_where_all_met_them(
+    tmp_path: Path, made: Made, spread: float, finding: str
+) -> None:
+    """One replication of six that failed at the least rate leaves a standard error of a fifth, a half width of 0.51."""
+    never = made(SEARCHED[0], ("slo.ttft", '{p90="1 ms"}'))
+    some = with_rates(
+        made(*SEARCHED),
+        tmp_path / "some",
+        "slo_rate",
+        lambda _, end: 1 + spread * {"": 0, "_low": -1, "_high": 1}[end],
+    )
+    for old, new in ((never, some), (some, never)):
+        rows = [
+            row for row in fastq.compare(old, new).points.to_pylist() if row["boundary"] == "slo_rate_rps"
+        ]
+        assert [(row["judged_by"], row["finding"]) for row in rows] == [("feasibility", finding)] * 6
+
+
+def test_objectives_met_up_to_the_lowest_throughput_of_a_nonergodic_point_leave_more_open(
+    tmp_path: Path, made: Made
+) -> None:
+    """The search ends there: a sharp rate, and another one with each seed."""
+    base = edited(made(*SEARCHED), tmp_path / "base", "points", with_values("status", lambda _: "nonergodic"))
+    low, high = (
+        with_rates(
+            with_rates(
+                base,
+                tmp_path / name,
+                "service_rate",
+                lambda _, end, lowest=lowest: {"_low": lowest}.get(end, 9.0),
+            ),
+            tmp_path / name,
+            "slo_rate",
+            lambda row, _: row["service_rate_low_rps"],
+        )
+        for name, lowest in (("low", 5.0), ("high", 7.0))
+    )
+    rows = rows_of(fastq.compare(low, high), "unclear")
+    assert [row["boundary"] for row in rows].count("slo_rate_rps") == 6
+    missed = with_rates(
+        low, tmp_path / "missed", "slo_rate", lambda _, end: {"": 2.0, "_low": 1.9, "_high": 2.1}[end]
+    )
+    assert {row["boundary"] for row in rows_of(fastq.compare(high, missed), "moved")} == {"slo_rate_rps"}
+
+
+def test_ranges_of_three_replications_prove_nothing(tmp_path: Path, made: Made) -> None:
+    """One time in ten those of one law are apart."""
+    text = '[grid]\n"replica.kv_capacity_tokens" = [1000]\n'
+    for replications, finding in (("3", "unclear"), ("4", "moved")):
+        run = ("run.replications", replications)
+        slower = edited(
+            made(run, ("iteration_time.constant", '"30 ms"'), text=text),
+            tmp_path / replications,
+            "points",
+            with_values("status", lambda _: "nonergodic"),
+        )
+        (row,) = fastq.compare(made(run, text=text), slower).points.to_pylist()
+        assert (row["judged_by"], row["finding"]) == ("ranges", finding)
 
 
 def test_the_command_prints_what_moved_and_exits_1(made: Made, capsys: Any) -> None:

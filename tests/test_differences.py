@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from fastq.analysis.differences import Estimates, LogRatios, Throughputs, independent, paired
-from fastq.analysis.intervals import CONFIDENCE, pooled_throughput, student_quantile
+from fastq.analysis.intervals import CONFIDENCE, mean_interval, pooled_throughput, student_quantile
 from fastq.analysis.replication import PS_PER_S, Distribution, Replication
 from fastq.analysis.tolerance import holm, judge, ranges_beyond
 
@@ -160,6 +160,34 @@ def test_a_move_of_three_percent_is_found_among_many_that_did_not(ratio: float) 
         assert (p_adjusted[:-1] > 0.05).all()
         found_moves += bool(p_adjusted[-1] <= 0.05)
     assert found_moves >= 99
+
+
+def test_the_error_of_the_rate_at_which_a_search_ended_counts() -> None:
+    """All replications but one came to the end: their spread is a hundredth of the error of the end."""
+    rng = np.random.default_rng(8)
+    ends = tuple(estimates(run) for run in drawn(rng, 2000))
+    rates = [
+        Estimates(end.rate_rps, end.rate_rps * (1 - 1e-5), end.rate_rps * (1 + 1e-5), REPLICATIONS)
+        for end in ends
+    ]
+    false_alarms = [
+        (
+            judge(independent(*rates, searched_up_to=given), tolerance=0.0, confidence=0.95).p_value <= 0.05
+        ).mean()
+        for given in (ends, None)
+    ]
+    assert false_alarms[0] < 0.06
+    assert false_alarms[1] > 0.9
+
+
+def test_a_replication_that_found_nothing_shows_in_the_interval() -> None:
+    rates = np.full((3, 8), 5.0) + np.random.default_rng(9).normal(0, [[0.0], [0.3], [0.3]], (3, 8))
+    rates[:2, 0] = 0.0
+    found = [mean_interval(row.tolist()) for row in rates]
+    ends = (np.array([getattr(each, end) for each in found]) for end in ("estimate", "low", "high"))
+    assert Estimates(*ends, replications=8).found_by_all().tolist() == [False, False, True]
+    wide = Estimates(np.array([1.0]), np.array([0.0]), np.array([1.5]), replications=2)
+    assert wide.found_by_all().tolist() == [False]
 
 
 def test_holm_by_hand() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
 
 ROUNDING = 1e-12
 """Relative differences up to here are those of rounding: they count as none."""
@@ -91,6 +92,14 @@ class Estimates:
         half_rps = np.maximum(self.rate_rps - self.low_rps, self.high_rps - self.rate_rps)
         return half_rps / self.rate_rps / student_quantile(self.replications - 1, CONFIDENCE)
 
+    def found_by_all(self) -> Bools:
+        """(points,) means of searched rates to which surely no replication that found none gave a 0.
+
+        One 0 among them leaves a relative standard error of 1 / (replications - 1), however close the others are.
+        """
+        found: Bools = self.relative_error() < 1 / (self.replications - 1)
+        return found & (self.low_rps > 0)
+
 
 def log_ratios(old_rps: Floats, new_rps: Floats) -> Floats:
     """Return the logarithms of new over old rates; differences of mere rounding are exactly 0."""
@@ -115,7 +124,13 @@ def paired(old: Throughputs, new: Throughputs) -> LogRatios:
     )
 
 
-def independent(old: Estimates, new: Estimates, *, resolution: Floats | float = 0.0) -> LogRatios:
+def independent(
+    old: Estimates,
+    new: Estimates,
+    *,
+    resolution: Floats | float = 0.0,
+    searched_up_to: tuple[Estimates, Estimates] | None = None,
+) -> LogRatios:
     """Compare runs by the intervals of their rates, as independent (Welch's t).
 
     Where both runs share draws, errors that have one sign in both go out of the difference: the error given is
@@ -127,9 +142,17 @@ def independent(old: Estimates, new: Estimates, *, resolution: Floats | float = 
         What is compared.
     resolution
         Step, relative to the rate, on which each rate was searched; 0 where it was not searched.
+    searched_up_to
+        Rates at which the searches of old and new ended. Replications that reach such an end all give it, so that
+        their interval does not tell of its error, which is added.
     """
     steps = np.asarray(resolution, np.float64) ** 2 / 12
     variances = [each.relative_error() ** 2 + steps for each in (old, new)]
+    if searched_up_to is not None:
+        variances = [
+            variance + end.relative_error() ** 2
+            for variance, end in zip(variances, searched_up_to, strict=True)
+        ]
     total = variances[0] + variances[1]
     freedoms = [each.replications - 1 for each in (old, new)]
     spread = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,14 @@ def ranges_beyond(
     low = np.maximum(new[0], 0.0) / old[1] - 1
     high = np.minimum(new[1] / np.maximum(old[0], least * old[1]), most) - 1
     return low, high, (low > tolerance + ROUNDING) | (high < -tolerance - ROUNDING)
+
+
+def ranges_tell(old_replications: int, new_replications: int, error_rate: float) -> bool:
+    """Whether ranges over so many replications are apart by chance at most that often.
+
+    Independent values of one law are as likely in any order, and two of the orders have the ranges apart.
+    """
+    return 2 / math.comb(old_replications + new_replications, old_replications) <= error_rate
 
 
 def holm(p_values: Floats) -> Floats:

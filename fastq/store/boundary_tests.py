@@ -9,8 +9,8 @@ import numpy as np
 
 from fastq.analysis.differences import LogRatios, Throughputs, independent, log_ratios, paired
 from fastq.analysis.rate_search import BISECTIONS
-from fastq.analysis.tolerance import judge, ranges_beyond, reaches_past
-from fastq.store.compared_points import BOUNDARIES, SAME, SERVICE
+from fastq.analysis.tolerance import judge, ranges_beyond, ranges_tell, reaches_past
+from fastq.store.compared_points import BOUNDARIES, COLD, SAME, SERVICE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,8 @@ class _Compared:
     log_ratio, error, degrees
         As in :class:`fastq.analysis.differences.LogRatios`; NaN where a rate is not there.
     low, high, beyond
-        The difference by ranges, and whether those are apart by more than the tolerance.
+        The difference by ranges, and whether those are apart by more than the tolerance; where one side has no
+        rate, whether that is no chance.
     judged_by
         As in :attr:`Comparison.points`.
     """
@@ -75,7 +76,7 @@ def boundary_tests(
 
     runs = _compared_runs(left, right, pairs=pairs)
     parts = [
-        _compared(left, right, boundary, runs, tolerance)
+        _compared(left, right, boundary, runs, tolerance=tolerance, error_rate=1 - confidence)
         for boundary in BOUNDARIES
         if left.measured(boundary) and right.measured(boundary)
     ]
@@ -98,17 +99,19 @@ def boundary_tests(
     by_range = doubtful | (by == "ranges")
     low[by_range], high[by_range] = rows.low[by_range], rows.high[by_range]
     feasibility = by == "feasibility"
+    untested = feasibility | (by == "ranges")
     allowed = 1 - confidence
     with np.errstate(invalid="ignore"):
-        moved = feasibility | np.where(by == "ranges", rows.beyond, p_adjusted <= allowed)
+        moved = np.where(untested, rows.beyond, p_adjusted <= allowed)
         moved &= ~doubtful | rows.beyond
         apart = (low > 0) | (high < 0)
-        differs = feasibility | np.where(by == "ranges", apart, p_zero <= allowed)
+        differs = np.where(by == "ranges", apart, p_zero <= allowed)
         differs &= ~doubtful | apart
-        past = reaches_past(low, high, tolerance)
+        differs = np.where(feasibility, rows.beyond, differs).astype(np.bool_)
+        past = feasibility | reaches_past(low, high, tolerance)
     finding = np.select([moved, by == "equality", past], [MOVED, EQUAL, UNCLEAR], WITHIN)
     table = identity.take(rows.points)
-    columns = {
+    columns: dict[str, pa.Array[Any] | pa.ChunkedArray[Any]] = {
         "boundary": pa.array(rows.boundary, pa.string()),
         "old_rps": _known(rows.old_rps),
         "new_rps": _known(rows.new_rps),
@@ -174,37 +177,57 @@ def _throughputs(side: ComparedPoints) -> Throughputs:
 
 
 def _compared(
-    left: ComparedPoints, right: ComparedPoints, boundary: str, runs: _Runs, tolerance: float
+    left: ComparedPoints,
+    right: ComparedPoints,
+    boundary: str,
+    runs: _Runs,
+    *,
+    tolerance: float,
+    error_rate: float,
 ) -> _Compared:
     """Rows of one boundary, wherever at least one side has a rate and both could have one."""
     old, new = left.ends(boundary), right.ends(boundary)
     has_old, has_new = ~np.isnan(old.rate_rps), ~np.isnan(new.rate_rps)
     wanted = has_old | has_new
+    by_range = left.ranged | right.ranged
     if boundary != SERVICE:
         wanted &= ~(left.skipped | right.skipped)
-        wanted &= ~(left.is_service_rate(boundary) & right.is_service_rate(boundary))
+        not_apart = left.is_service_rate(boundary), right.is_service_rate(boundary)
+        wanted &= ~(not_apart[0] & not_apart[1])
+        if boundary == COLD:
+            by_range = by_range | not_apart[0] | not_apart[1]
     points = np.flatnonzero(wanted)
     old, new = old.at(points), new.at(points)
-    steps: Floats | float = 0.0
-    if boundary != SERVICE:
-        largest_rps = np.maximum(left.numbers("theory_rate_rps"), right.numbers("theory_rate_rps"))[points]
-        steps = largest_rps / np.minimum(old.rate_rps, new.rate_rps) / 2**BISECTIONS
-    ratios = independent(old, new, resolution=steps)
-    judged_by = np.full(len(points), "intervals", object)
     log_ratio = log_ratios(old.rate_rps, new.rate_rps)
-    error, degrees = ratios.error, ratios.degrees
-    if boundary == SERVICE:
-        by_pairs = runs.paired[points]
-        error = np.where(by_pairs, runs.error[points], error)
-        degrees = np.where(by_pairs, runs.degrees[points], degrees)
-        judged_by[by_pairs] = "pairs"
+    judged_by = np.full(len(points), "intervals", object)
     same = runs.same[points] & (log_ratio == 0)
-    if boundary != SERVICE:
+    if boundary == SERVICE:
+        ratios = independent(old, new)
+        by_pairs = runs.paired[points]
+        error = np.where(by_pairs, runs.error[points], ratios.error)
+        degrees = np.where(by_pairs, runs.degrees[points], ratios.degrees)
+        judged_by[by_pairs] = "pairs"
+    else:
+        ends = left.ends(SERVICE).at(points), right.ends(SERVICE).at(points)
+        largest_rps = np.maximum(left.numbers("theory_rate_rps"), right.numbers("theory_rate_rps"))[points]
+        step = largest_rps / np.minimum(old.rate_rps, new.rate_rps) / 2**BISECTIONS
+        ratios = independent(old, new, resolution=step, searched_up_to=ends)
+        error, degrees = ratios.error, ratios.degrees
         same &= (old.low_rps == new.low_rps) & (old.high_rps == new.high_rps)
-    judged_by[(left.ranged | right.ranged)[points]] = "ranges"
+    judged_by[by_range[points]] = "ranges"
     judged_by[same] = "equality"
-    judged_by[~(has_old & has_new)[points]] = "feasibility"
-    low, high, beyond = ranges_beyond((old.low_rps, old.high_rps), (new.low_rps, new.high_rps), tolerance)
+    one_only = ~(has_old & has_new)[points]
+    judged_by[one_only] = "feasibility"
+    (old_low, old_high), (new_low, new_high) = left.possible(boundary), right.possible(boundary)
+    low, high, beyond = ranges_beyond(
+        (old_low[points], old_high[points]), (new_low[points], new_high[points]), tolerance
+    )
+    if not ranges_tell(old.replications, new.replications, error_rate):
+        beyond &= judged_by != "ranges"
+    if boundary == SERVICE:
+        beyond |= one_only
+    else:
+        beyond |= one_only & (old.found_by_all() | new.found_by_all())
     return _Compared(
         boundary=np.full(len(points), boundary, object),
         points=points,

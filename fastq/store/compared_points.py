@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Rows = NDArray[np.int64]
 
-BOUNDARIES = ("service_rate_rps", "cold_rate_rps", "slo_rate_rps")
+BOUNDARIES = SERVICE, COLD, SLO = ("service_rate_rps", "cold_rate_rps", "slo_rate_rps")
 """Columns of points that are compared, each with the ends of its interval."""
-
-SERVICE = BOUNDARIES[0]
 
 TEXTS = ("status", "binding", "slo_limit")
 """Columns of points whose changes are listed."""
@@ -35,7 +33,7 @@ SAME = 1e-9
 """Relative difference up to which a rate that is put together again from its replications is the one of its row."""
 
 _ENDS = ("_rps", "_low_rps", "_high_rps")
-_MEASURES = {"cold_rate_rps": "metastability", "slo_rate_rps": "slo"}
+_MEASURES = {COLD: "metastability", SLO: "slo"}
 _RUNS = ("requests", "window_s", "sample_theory_ratio")
 
 
@@ -101,6 +99,26 @@ class ComparedPoints:
         ends = ("rate_rps", "low_rps", "high_rps")
         same: Bools = np.logical_and.reduce([getattr(own, end) == getattr(service, end) for end in ends])
         return same
+
+    def possible(self, boundary: str) -> tuple[Floats, Floats]:
+        """Lowest and highest that each rate may be: its interval, but for what a search left open.
+
+        One from an empty start that found nothing apart from the throughput under a backlog leaves open all up to
+        the theoretical rate; one for objectives at a nonergodic point ends at the lowest of its throughputs, and
+        where it got so far leaves open all up to the highest.
+        """
+        own, service = self.ends(boundary), self.ends(SERVICE)
+        high_rps = own.high_rps
+        if boundary == COLD:
+            high_rps = np.where(
+                self.is_service_rate(boundary),
+                np.fmax(high_rps, self.numbers("theory_rate_rps")),
+                high_rps,
+            )
+        elif boundary == SLO:
+            ended = self.ranged & (high_rps >= (1 - SAME) * service.low_rps)
+            high_rps = np.where(ended, np.fmax(high_rps, service.high_rps), high_rps)
+        return own.low_rps, high_rps
 
     @cached_property
     def ranged(self) -> Bools:

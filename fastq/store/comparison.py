@@ -93,7 +93,9 @@ class Comparison:
         ``feasibility``); ``finding`` (see :data:`FINDINGS`); ``differs``, whether it surely is not 0; ``old_status``,
         ``new_status``. Points that are short or capped have the range of their intervals for an interval; a
         nonergodic one is judged by its range alone, has no p-value, and the confidence says nothing of it. A
-        searched rate that is the throughput under a backlog in both has no row of its own.
+        searched rate that is the throughput under a backlog in both has no row of its own; one from an empty start
+        that is so in one of them is judged by ranges too. Objectives that can't be met in one of them have moved
+        where every replication of the other met them at some rate.
     changes
         A row for each other thing that changed: ``old_point``, ``new_point``, ``case``, the axes; ``load`` or
         ``arrival_rate_rps`` of a verdict; ``column``, ``old`` and ``new`` as text; ``difference`` of
