@@ -350,6 +350,34 @@ def test_verdicts_are_joined_by_load(tmp_path: Path, made: Made, capsys: Any) ->
     assert (fastq.compare(base, fewer).rates, fastq.compare(base, fewer).rates_alone) == (6, 18)
 
 
+def test_a_verdict_that_turns_between_two_boundaries_within_the_tolerance_has_not_moved(made: Made) -> None:
+    few = ("replica.max_num_seqs", "4")
+    text = '[grid]\n"replica.kv_capacity_tokens" = [4000]\n'
+    theory_rps = fastq.read(made(few, text=text))["theory_rate_rps"][0].as_py()
+    rates = RATES[0], ("arrivals.rate_rps", f"[{0.995 * theory_rps}]"), few
+    fast, slow = made(*rates, text=text), made(*rates, ("iteration_time.constant", '"20.2 ms"'), text=text)
+    for old, new in ((fast, slow), (slow, fast)):
+        found = fastq.compare(old, new, tolerance=0.02)
+        (change,) = (row for row in found.changes.to_pylist() if row["column"] == "verdict")
+        assert {change["old"], change["new"]} == {"stable", "unstable"}
+        assert not found.moved
+        verdicts = [row["moved"] for row in fastq.compare(old, new, tolerance=0.005).changes.to_pylist()]
+        assert verdicts == [True, True]
+
+
+def test_a_queue_that_its_start_holds_and_one_that_grows_are_no_move(tmp_path: Path, made: Made) -> None:
+    base = made(*RATES)
+    held = edited(
+        base,
+        tmp_path / "held",
+        "rates",
+        with_values("verdict", lambda row: {"unstable": "metastable"}.get(row["verdict"], row["verdict"])),
+    )
+    found = fastq.compare(base, held)
+    assert set(found.changes["new"].to_pylist()) == {"metastable"}
+    assert not found.moved
+
+
 def test_verdicts_are_joined_by_rate_where_one_has_rates(made: Made) -> None:
     given = made(RATES[0], ("arrivals.rate_rps", "[3.0, 500.0]"))
     found = fastq.compare(given, made(RATES[0], ("arrivals.rate_rps", "[3.0]")))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastq.errors import SpecError
 from fastq.store.boundary_tests import FINDINGS, MOVED, UNCLEAR, WITHIN, boundary_tests
-from fastq.store.compared_points import TEXTS, ComparedPoints
+from fastq.store.compared_points import SERVICE, TEXTS, ComparedPoints
 from fastq.store.joined import axes_of_one, join, open_data_set
 from fastq.store.listed_changes import text_changes, theory_changes, verdict_changes
 from fastq.store.manifest import settings_texts
@@ -100,7 +100,7 @@ class Comparison:
         A row for each other thing that changed: ``old_point``, ``new_point``, ``case``, the axes; ``load`` or
         ``arrival_rate_rps`` of a verdict; ``column``, ``old`` and ``new`` as text; ``difference`` of
         theory_rate_rps; ``moved``, whether that is a move: of the theory beyond the tolerance, or of a verdict
-        neither of which is undecided.
+        from or to stable, neither undecided, where the throughput under a backlog is not ``within`` the tolerance.
     rates, rates_alone
         Points and arrival rates whose verdicts were compared, and those in one data set only.
     """
@@ -183,7 +183,7 @@ def compare(
     seeds = [each.manifest.document["canonical"]["run"]["seed"] for each in (before, after)]
     pairs = seeds[0] == seeds[1]
     rows = boundary_tests(left, right, identity, pairs=pairs, tolerance=tolerance, confidence=confidence)
-    verdicts, rates, rates_alone = verdict_changes(left, right, identity)
+    verdicts, rates, rates_alone = verdict_changes(left, right, identity, _surely_within(rows))
     changes = [
         *(text_changes(left, right, identity, column) for column in TEXTS),
         theory_changes(left, right, identity, tolerance),
@@ -206,6 +206,14 @@ def compare(
         rates=rates,
         rates_alone=rates_alone,
     )
+
+
+def _surely_within(rows: pa.Table) -> set[int]:
+    """Points of the old data set whose throughput under a backlog moved by no more than the tolerance."""
+    import pyarrow.compute as pc
+
+    held = rows.filter((pc.field("boundary") == SERVICE) & (pc.field("finding") == WITHIN))
+    return set(held.column("old_point").to_numpy().tolist())
 
 
 def _identity(left: ComparedPoints, right: ComparedPoints, joined: Joined) -> pa.Table:

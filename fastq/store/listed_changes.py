@@ -11,13 +11,13 @@ from fastq.analysis.tolerance import margins
 from fastq.store.compared_points import SKIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
     import pyarrow as pa
 
     from fastq.store.compared_points import ComparedPoints
 
-UNDECIDED = "undecided"
+STABLE, UNDECIDED = "stable", "undecided"
 
 
 def text_changes(left: ComparedPoints, right: ComparedPoints, identity: pa.Table, column: str) -> pa.Table:
@@ -57,15 +57,21 @@ def theory_changes(
 
 
 def verdict_changes(
-    left: ComparedPoints, right: ComparedPoints, identity: pa.Table
+    left: ComparedPoints, right: ComparedPoints, identity: pa.Table, within: Set[int]
 ) -> tuple[pa.Table, int, int]:
-    """Rows of rates whose verdict changed, how many rates were compared, and how many are in one data set only."""
+    """Rows of rates whose verdict changed, how many rates were compared, and how many are in one data set only.
+
+    A move is one from or to stable. (Whether a queue that can grow does so, unstable, or is held by its start,
+    metastable, is a matter of draws too.) It is none at points whose throughput under a backlog surely is ``within``
+    the tolerance, given by their numbers in the old data set: the rate lies in the little between the two.
+    """
     sides = left, right
     if any("rates" not in side.data_set.manifest.tables for side in sides):
         return _changes(identity, [], "verdict", [], []), 0, 0
     by_load = all(side.data_set.manifest.document["canonical"]["arrivals"]["load"] for side in sides)
     column = "load" if by_load else "arrival_rate_rps"
     old, new = (side.verdicts(column) for side in sides)
+    numbers = left.points.column("point").to_pylist()
     shared = [key for key in old if key in new]
     changed = [key for key in shared if old[key] != new[key]]
     table = _changes(
@@ -74,10 +80,14 @@ def verdict_changes(
         "verdict",
         [old[key] for key in changed],
         [new[key] for key in changed],
-        moved=[UNDECIDED not in (old[key], new[key]) for key in changed],
+        moved=[_is_move(old[key], new[key]) and numbers[key[0]] not in within for key in changed],
         rates={column: [rate for _, rate in changed]},
     )
     return table, len(shared), len(old) + len(new) - 2 * len(shared)
+
+
+def _is_move(old: str, new: str) -> bool:
+    return UNDECIDED not in (old, new) and STABLE in (old, new)
 
 
 def _changes(
