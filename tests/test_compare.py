@@ -544,6 +544,16 @@ def test_markdown_is_fit_for_a_pull_request(tmp_path: Path, made: Made, capsys: 
             assert len({each.replace("\\|", "").count("|") for each in lines}) == 1
 
 
+def test_names_that_look_like_markup_keep_tables_whole(made: Made, capsys: Any) -> None:
+    text = '[[cases]]\nname = "a | b\\n<i> [c](d) _e_ `f`"\nreplica.max_num_seqs = 4\n'
+    sets = str(made(text=text)), str(made(("iteration_time.constant", '"21 ms"'), text=text))
+    assert main(["compare", *sets, "--markdown"]) == 1
+    shown = capsys.readouterr().out
+    assert "| a \\| b \\<i\\> \\[c\\](d) \\_e\\_ \\`f\\` | service_rate_rps |" in shown
+    assert main(["compare", *sets]) == 1
+    assert "a | b <i> [c](d) _e_ `f`  service_rate_rps" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -559,6 +569,17 @@ def test_bad_options_exit_2(made: Made, capsys: Any, words: list[str], status: i
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [("--tolerance", "1%", "as 0.01 for 1%"), ("--limit", "all", "is no number of rows")],
+)
+def test_what_is_no_number_is_bad_usage(made: Made, capsys: Any, option: str, text: str, said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", str(made()), str(made()), option, text])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_what_is_no_data_set_exits_1(tmp_path: Path, made: Made, capsys: Any) -> None:

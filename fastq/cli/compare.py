@@ -45,14 +45,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("new", metavar="NEW", help="another one")
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=_share,
         default=0.01,
         metavar="T",
         help="relative difference up to which nothing has moved (default: %(default)s)",
     )
     parser.add_argument(
         "--confidence",
-        type=float,
+        type=_share,
         default=0.95,
         metavar="C",
         help="1 less the family-wise error rate, the chance that anything is called moved where nothing did "
@@ -98,6 +98,13 @@ def _text(found: Comparison, args: argparse.Namespace) -> str:
     if args.markdown:
         return comparison_report.as_markdown(found, args.limit)
     return comparison_report.as_text(found, args.limit)
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; give a number, as 0.01 for 1%") from None
 
 
 def _limit(text: str) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-_MARKUP = "\\|<>*`"
+_MARKUP = re.compile(r"[\\|<>*`~&\[\]]|(?<!\w)_|_(?!\w)")
+"""Within a word an underscore is no markup, and names of columns are full of them."""
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: Container[int]) -> str:
@@ -26,10 +28,8 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: C
 
 
 def escaped(text: str) -> str:
-    """Keep what would be markup from being taken for it."""
-    for mark in _MARKUP:
-        text = text.replace(mark, f"\\{mark}")
-    return text
+    """Keep what would be markup from being taken for it, on one line."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def _escaped_cells(cells: Sequence[str]) -> list[str]:

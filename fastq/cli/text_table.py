@@ -28,7 +28,7 @@ def render(
     left
         Columns that are aligned left; the others are aligned right.
     """
-    lines = [header, *rows] if header is not None else list(rows)
+    lines = [[" ".join(cell.splitlines()) for cell in line] for line in (header, *rows) if line is not None]
     if not lines:
         return ""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
