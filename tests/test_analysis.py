@@ -13,7 +13,8 @@ from scipy import stats
 
 from fastq.analysis.ergodicity import is_nonergodic
 from fastq.analysis.intervals import Interval, mean_interval, pooled_throughput, student_quantile
-from fastq.analysis.quantiles import interval_of_mean, interval_of_quantile, merged, quantile
+from fastq.analysis.latency_intervals import MEAN, latency_intervals
+from fastq.analysis.quantiles import merged, quantile
 from fastq.analysis.replication import PS_PER_S, Distribution, Replication, Work, occupied_part
 from fastq.analysis.verdict import Verdict, verdict_at
 from fastq.engine.bins import bin_edges
@@ -198,8 +199,7 @@ def test_quantiles_rise_with_their_share(values):
 
 def test_there_is_no_quantile_and_no_mean_of_nothing():
     assert quantile(distribution([]), bin_edges(), 0.5) is None
-    assert interval_of_mean([distribution([])] * 2) is None
-    assert interval_of_quantile([distribution([])] * 2, bin_edges(), 0.5) is None
+    assert latency_intervals([distribution([])] * 2, bin_edges(), {"p50": 0.5}) == {}
 
 
 @given(st.lists(st.lists(values_of_any_size, min_size=1, max_size=20), min_size=1, max_size=5))
@@ -216,14 +216,15 @@ samples = st.lists(st.lists(values_of_any_size, min_size=1, max_size=30), min_si
 
 @given(samples)
 def test_interval_of_a_mean_is_about_the_mean_of_all_values(parts):
-    interval = interval_of_mean([distribution(part) for part in parts])
+    interval = latency_intervals([distribution(part) for part in parts], bin_edges(), {})[MEAN].interval
     assert interval.estimate == pytest.approx(np.mean([value for part in parts for value in part]))
     assert interval.low <= interval.estimate <= interval.high
 
 
 @given(samples, st.sampled_from([0.1, 0.5, 0.9, 0.99]))
 def test_interval_of_a_quantile_holds_it_and_stays_within_the_values(parts, share):
-    interval = interval_of_quantile([distribution(part) for part in parts], bin_edges(), share)
+    found = latency_intervals([distribution(part) for part in parts], bin_edges(), {"q": share})
+    interval = found["q"].interval
     pooled = merged([distribution(part) for part in parts])
     assert interval.estimate == quantile(pooled, bin_edges(), share)
     values = [value for part in parts for value in part]
@@ -242,7 +243,7 @@ def test_intervals_of_quantiles_cover_where_replications_differ_as_a_whole(share
     covered = 0
     for scales in spread:
         parts = [distribution_of(draw.exponential(scale, 2000) * 1e6) for scale in scales]
-        interval = interval_of_quantile(parts, bin_edges(), share)
+        interval = latency_intervals(parts, bin_edges(), {"q": share})["q"].interval
         covered += interval.low <= known <= interval.high
     assert 0.91 < covered / 600 < 0.985
 

@@ -223,7 +223,19 @@ def test_simulate_tells_the_losses_and_how_sure_latencies_are(spec: Path) -> Non
     assert total == ["in", "all", f"{sum(terms):.2%}"]
     half = (rate["wait_s_p99_high"] - rate["wait_s_p99_low"]) / 2 / rate["wait_s_p99"]
     (waits,) = [line for line in text.splitlines() if "  wait  " in line]
-    assert waits.endswith(f"±{half:.0%}")
+    assert waits.endswith(f"±{half:.0%}{'?' if 'wait_p99' in (rate['short_latencies'] or '') else ''}")
+
+
+def test_simulate_marks_latencies_that_rest_on_too_few_bursts(spec: Path) -> None:
+    words = ("simulate", spec, "--point", 1, "--rate", 20)
+    few, many = ("--set", "run.requests=300"), ("--set", "run.requests=20_000", "--rate", 5)
+    text, document = fastq(*words, *few).stdout, json.loads(fastq(*words, *few, "--json").stdout)
+    (rate,) = document["rates"]
+    assert rate["status"] == "short"
+    assert text.count("?\n") + text.count("? ") == len(rate["short_latencies"].split(", "))
+    assert "\n  ?: rests on so few bursts" in text
+    (_, calm) = json.loads(fastq(*words, *many, "--json").stdout)["rates"]
+    assert (calm["status"], calm["short_latencies"]) == ("ok", None)
 
 
 def test_an_interval_shows_as_many_digits_as_tell_its_ends_apart() -> None:

@@ -1,4 +1,4 @@
-"""Means and quantiles from integer histograms, with intervals from independent replications."""
+"""Quantiles from integer histograms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastq.analysis.intervals import CONFIDENCE, Interval, ratio_interval
 from fastq.analysis.replication import Distribution
 
 if TYPE_CHECKING:
@@ -47,12 +46,14 @@ def quantile(distribution: Distribution, edges: NDArray[np.int64], share: float 
     """
     if distribution.count == 0:
         return None
-    return _value_at(distribution, edges, max(1, math.ceil(share * distribution.count)))
+    rank = max(1, math.ceil(share * distribution.count))
+    return value_at(distribution, np.cumsum(distribution.bins), edges, rank)
 
 
-def _value_at(distribution: Distribution, edges: NDArray[np.int64], rank: float) -> float:
-    """The value that ``rank`` >= 1 of the values don't exceed."""
-    upto = np.cumsum(distribution.bins)
+def value_at(
+    distribution: Distribution, upto: NDArray[np.int64], edges: NDArray[np.int64], rank: float
+) -> float:
+    """The value that ``rank`` >= 1 of the values don't exceed; ``upto`` are the sums of the bins up to each."""
     within = int(np.searchsorted(upto, rank))
     values = int(distribution.bins[within])
     if values == distribution.count:
@@ -60,54 +61,3 @@ def _value_at(distribution: Distribution, edges: NDArray[np.int64], rank: float)
     low, after = edges[distribution.first_bin + within : distribution.first_bin + within + 2].tolist()
     position = max(0.0, (rank - (int(upto[within]) - values) - 0.5) / values)
     return float(low + (after - 1 - low) * position)
-
-
-def interval_of_mean(
-    replications: Sequence[Distribution], *, confidence: float = CONFIDENCE
-) -> Interval | None:
-    """Mean over all values of at least two independent ``replications``; ``None`` without any value."""
-    if not any(each.count for each in replications):
-        return None
-    return ratio_interval(
-        [each.total for each in replications], [each.count for each in replications], confidence=confidence
-    )
-
-
-def interval_of_quantile(
-    replications: Sequence[Distribution],
-    edges: NDArray[np.int64],
-    share: float,
-    *,
-    confidence: float = CONFIDENCE,
-) -> Interval | None:
-    """Quantile of all values of independent replications.
-
-    An interval of the share of values below the estimate, which is a ratio of two sums over replications, is carried
-    over to the values: its ends are the quantiles of the ends. So it needs no density, and is as skewed as they are.
-    Source: R. S. Woodruff, "Confidence intervals for medians and other position measures", JASA 47, 1952.
-
-    Parameters
-    ----------
-    replications
-        At least two.
-    edges, share
-        As for :func:`quantile`.
-    confidence
-        Of the interval.
-
-    Returns
-    -------
-    Interval or None
-        ``None`` without any value.
-    """
-    pooled = merged(replications)
-    estimate = quantile(pooled, edges, share)
-    if estimate is None:
-        return None
-    k = int(np.searchsorted(edges, estimate, side="right")) - 1
-    below = [int(each.bins[: max(0, k - each.first_bin)].sum()) for each in replications]
-    shares = ratio_interval(below, [each.count for each in replications], confidence=confidence)
-    half = shares.high - shares.estimate
-    ranks = (min(max(1.0, end * pooled.count), pooled.count) for end in (share - half, share + half))
-    low, high = (_value_at(pooled, edges, rank) for rank in ranks)
-    return Interval(estimate, min(low, estimate), max(high, estimate))

@@ -17,6 +17,10 @@ _LATENCY_NOTE = (
     "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last;\n"
     "±: half of the 95% interval, from half a percent on"
 )
+_SHORT_NOTE = (
+    "\n?: rests on so few bursts of waiting that the truth may well lie outside, most likely above;\n"
+    "raise run.requests or run.replications"
+)
 
 
 def report(spec: Spec, index: int, result: PointResult, elapsed_s: float) -> str:
@@ -41,7 +45,7 @@ def report(spec: Spec, index: int, result: PointResult, elapsed_s: float) -> str
     text += f"\n{_effort(row, result, elapsed_s)}\n"
     if result.rates:
         text += "\nArrival rates\n" + indent(_verdicts(result.rates))
-        text += "\nLatencies\n" + indent(_latencies(result.rates) + _LATENCY_NOTE)
+        text += "\nLatencies\n" + indent(_latencies(result.rates) + _latency_note(result.rates))
     return text
 
 
@@ -187,7 +191,7 @@ def _latencies(rates: list[dict[str, Any]]) -> str:
         (
             number(rate["arrival_rate_rps"]) if position == 0 else "",
             name,
-            *(_with_half_width(rate, f"{column}_{statistic}") for statistic in _STATISTICS),
+            *(_with_half_width(rate, column, statistic) for statistic in _STATISTICS),
         )
         for rate in rates
         for position, (column, name) in enumerate(_LATENCIES.items())
@@ -196,13 +200,23 @@ def _latencies(rates: list[dict[str, Any]]) -> str:
     return render(rows, header=header, left=(1,))
 
 
-def _with_half_width(rate: dict[str, Any], name: str) -> str:
-    """A duration, with half of its 95% interval in percent where that is half a percent or more."""
+def _latency_note(rates: list[dict[str, Any]]) -> str:
+    return _LATENCY_NOTE + (_SHORT_NOTE if any(rate["status"] == "short" for rate in rates) else "")
+
+
+def _with_half_width(rate: dict[str, Any], column: str, statistic: str) -> str:
+    """A duration, with half of its 95% interval in percent where that is half a percent or more, and its mark."""
+    name = f"{column}_{statistic}"
     text = seconds(rate[name])
     if not rate[name]:
         return text
     half = (rate[f"{name}_high"] - rate[f"{name}_low"]) / 2 / rate[name]
-    return text if half < 0.005 else f"{text} ±{half:.0%}"
+    mark = "?" if f"{column.removesuffix('_s')}_{statistic}" in _short_latencies(rate) else ""
+    return (text if half < 0.005 else f"{text} ±{half:.0%}") + mark
+
+
+def _short_latencies(rate: dict[str, Any]) -> list[str]:
+    return (rate["short_latencies"] or "").split(", ")
 
 
 def _share(value: float | None, theory: float) -> str:

@@ -23,7 +23,9 @@ examples:
   fastq simulate spec.toml --latencies latency.png              latencies against the rate, up to the boundary
   fastq simulate spec.toml --rate 3 --trajectories rows.parquet a row per request
 
-A verdict says whether the queue stays bounded at a rate: stable, unstable, metastable or undecided."""
+A verdict says whether the queue stays bounded at a rate: stable, unstable, metastable or undecided.
+A latency marked ? (in --json: the rate's status is short, and short_latencies names it) rests on so few bursts of
+waiting that its interval can't be trusted: take more requests (run.requests) or replications (run.replications)."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

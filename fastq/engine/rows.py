@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.intervals import mean_interval
-from fastq.analysis.quantiles import interval_of_mean, interval_of_quantile, merged, quantile
+from fastq.analysis.latency_intervals import MEAN, latency_intervals, resting_on_waits
+from fastq.analysis.quantiles import merged, quantile
 from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
 from fastq.analysis.verdict import VERDICT_CONFIDENCE, verdict_at
 from fastq.engine.bins import bin_edges
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastq.analysis.intervals import Interval
-    from fastq.analysis.replication import Distribution, Replication
+    from fastq.analysis.latency_intervals import Rested
+    from fastq.analysis.replication import Replication
     from fastq.closed_forms import ClosedForms
     from fastq.closed_forms.losses import Losses
     from fastq.model.point import Point
@@ -200,17 +202,21 @@ def rate_row(
         "mean_waiting": sum(r.waiting_sum for r in replications) / sum(r.iterations for r in replications),
         "max_waiting": max(r.max_waiting for r in replications),
     }
-    for name in LATENCIES:
-        row |= _latency_columns(f"{name}_s", [r.latencies[name] for r in replications])
-    return row
-
-
-def _latency_columns(name: str, replications: Sequence[Distribution]) -> Row:
-    found = {"mean": interval_of_mean(replications)} | {
-        label: interval_of_quantile(replications, bin_edges(), share) for label, share in QUANTILES.items()
+    found = {
+        name: latency_intervals([r.latencies[name] for r in replications], bin_edges(), QUANTILES)
+        for name in LATENCIES
     }
+    short = []
+    for name, statistics in resting_on_waits(found).items():
+        row |= _latency_columns(f"{name}_s", statistics)
+        short += [f"{name}_{statistic}" for statistic, rested in statistics.items() if rested.short]
+    return row | {"status": "short" if short else "ok", "short_latencies": ", ".join(short) or None}
+
+
+def _latency_columns(name: str, found: dict[str, Rested]) -> Row:
     columns: Row = {}
-    for statistic, interval in found.items():
+    for statistic in (MEAN, *QUANTILES):
+        interval = found[statistic].interval if statistic in found else None
         for ending, value in zip(("", "_low", "_high"), _and_ends(interval), strict=True):
             columns[f"{name}_{statistic}{ending}"] = _seconds(value, NS_PER_S)
     return columns

@@ -207,6 +207,10 @@ RATES = (
         for suffix, statistic in LATENCY_STATISTICS.items()
         for ending, which in INTERVAL_ENDS.items()
     ),
+    Column(
+        "status", "str", "", "ok, or short: some latencies rest on too few bursts for their intervals to hold"
+    ),
+    Column("short_latencies", "str", "", "which ones, as wait_mean, wait_p99; null where none does"),
 )
 
 _AXIS_UNITS = {
