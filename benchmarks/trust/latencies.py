@@ -1,47 +1,73 @@
-"""Latencies at a rate: does the 95% interval of a mean or a quantile hold the truth?"""
+"""Latencies at a rate: does the 95% interval hold the truth, and are those marked that hold it too seldom?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from benchmarks.trust.intervals import true_rate_rps
 from benchmarks.trust.systems import REPLICATIONS, SYSTEMS, long_run, replicate
-from fastq.analysis.intervals import Interval
-from fastq.analysis.quantiles import interval_of_mean, interval_of_quantile
+from fastq.analysis.latency_intervals import MEAN, latency_intervals, resting_on_waits
 from fastq.analysis.replication import LATENCIES, Replication
 from fastq.engine.bins import bin_edges
 from fastq.engine.rows import QUANTILES
 
-HEADER = ("system", "load", "requests", *(f"{name}: mean, 50, 90, 99%" for name in LATENCIES))
+if TYPE_CHECKING:
+    from fastq.analysis.latency_intervals import Rested
+
+HEADER = ("system", "load", "requests", *(f"{name}: mean, 50, 90, 99% (marked)" for name in LATENCIES))
+LEAST_MARKED = 0.005
+"""A share of marks that is shown."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Of one statistic of one latency: how many intervals hold the truth, and how many are marked as short."""
+
+    truth_ns: float
+    inside: int = 0
+    marked: int = 0
+
+    def add(self, rested: Rested) -> None:
+        """Count one."""
+        self.inside += rested.interval.low <= self.truth_ns <= rested.interval.high
+        self.marked += rested.short
 
 
 def study(name: str, load: float, requests: int, repetitions: int) -> list[tuple[str, ...]]:
-    """One line: the share of the intervals that hold the truth, of each statistic of each latency."""
+    """One line: of each statistic the intervals that hold the truth, and where some are marked how many, in %."""
     point = SYSTEMS[name].point()
     rate_rps = load * true_rate_rps(point)
-    truth = _intervals(long_run(point, rate_rps))
-    inside = dict.fromkeys(truth, 0)
+    tallies = {
+        key: Tally(found.interval.estimate) for key, found in _found(long_run(point, rate_rps)).items()
+    }
     group: list[Replication] = []
     count = REPLICATIONS * repetitions
     for run in replicate(point, seed=1, count=count, requests=requests, rate_rps=rate_rps):
         group.append(run)
         if len(group) == REPLICATIONS:
-            for key, interval in _intervals(group).items():
-                inside[key] += interval.low <= truth[key].estimate <= interval.high
+            for key, rested in _found(group).items():
+                tallies[key].add(rested)
             group = []
-    columns = [
-        ", ".join(
-            f"{100 * inside[latency, statistic] / repetitions:.1f}" if (latency, statistic) in inside else "-"
-            for statistic in ("mean", *QUANTILES)
-        )
+    return [(name, f"{load:g}", f"{requests:,}", *(_cell(tallies, each, repetitions) for each in LATENCIES))]
+
+
+def _found(runs: list[Replication]) -> dict[tuple[str, str], Rested]:
+    found = {
+        latency: latency_intervals([run.latencies[latency] for run in runs], bin_edges(), QUANTILES)
         for latency in LATENCIES
-    ]
-    return [(name, f"{load:g}", f"{requests:,}", *columns)]
+    }
+    return {
+        (latency, statistic): rested
+        for latency, statistics in resting_on_waits(found).items()
+        for statistic, rested in statistics.items()
+    }
 
 
-def _intervals(runs: list[Replication]) -> dict[tuple[str, str], Interval]:
-    found = {}
-    for latency in LATENCIES:
-        each = [run.latencies[latency] for run in runs]
-        found[latency, "mean"] = interval_of_mean(each)
-        for statistic, share in QUANTILES.items():
-            found[latency, statistic] = interval_of_quantile(each, bin_edges(), share)
-    return {key: interval for key, interval in found.items() if interval is not None}
+def _cell(tallies: dict[tuple[str, str], Tally], latency: str, repetitions: int) -> str:
+    each = [tallies.get((latency, statistic)) for statistic in (MEAN, *QUANTILES)]
+    inside = ", ".join("-" if one is None else f"{100 * one.inside / repetitions:.1f}" for one in each)
+    marked = [0.0 if one is None else one.marked / repetitions for one in each]
+    if max(marked) < LEAST_MARKED:
+        return inside
+    return f"{inside} ({', '.join(f'{100 * share:.0f}' for share in marked)})"
