@@ -137,6 +137,15 @@ def test_two_seeds_are_independent_and_short_runs_cannot_tell(made: Made) -> Non
     assert not fastq.compare(made(), made(("run.seed", "2")), tolerance=0.5).unclear
 
 
+def test_draws_of_their_own_are_no_pairs(made: Made) -> None:
+    own = ("run.common_random_numbers", "false")
+    for other in (made(own, ("scheduler.preemption", '"restart"')), made()):
+        found = fastq.compare(made(own), other)
+        assert not found.paired
+        assert set(found.points["judged_by"].to_pylist()) <= {"intervals", "equality"}
+    assert fastq.compare(made(own), made(own)).findings["equal"] == 6
+
+
 def test_points_are_joined_by_what_they_are(made: Made) -> None:
     """Another order of axes and other values: every point has another number, and the shared ones are equal."""
     other = made(

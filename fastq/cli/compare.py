@@ -15,12 +15,16 @@ _LIMIT = 20
 _EPILOG = """\
 Points are joined by case name and the axes that both data sets have. Every boundary that both measured (throughput
 under a backlog; from an empty start; under objectives) is compared: relative difference, new over old less 1, with
-its interval. Where both ran with one seed, replications of one number drew the same requests and are compared in
-pairs, which is far sharper. A boundary has moved where its difference is beyond the tolerance with confidence: a
-one-sided test, Holm's correction for all that are compared, so that 5% is the chance of any false alarm at all.
-Points that are short or capped move only where their intervals are that far apart too; nonergodic ones, which have
-no p-value, where their ranges are. A point that can run in one data set only, a changed verdict (neither of the two
-undecided) and a theoretical rate beyond the tolerance are moves as well. Where the interval reaches past the
+its interval. Where both ran with one seed and run.common_random_numbers, replications of one number drew the same
+requests, and throughputs are compared in pairs, which is far sharper. A boundary has moved where its difference is
+beyond the tolerance with confidence: a one-sided test, Holm's correction for all that are compared, so that 5% (1
+less --confidence) is the chance that any of these tests is a false alarm. Points that are short or capped move only
+where their intervals are that far apart too. What has no p-value is judged by ranges: nonergodic points, four
+replications at least, and a rate from an empty start that only one data set found apart from that under a backlog.
+
+Moves as well: a point that can run in one data set only; objectives that can't be met in one, and that every
+replication of the other met at some rate; a theoretical rate beyond the tolerance; a verdict that turned from or to
+stable, where it was not undecided and the throughput is not within the tolerance. Where the interval reaches past the
 tolerance and nothing is proved, it can't be told: measure longer (run.requests), or with more run.replications.
 
 example, in a pull request:

@@ -142,7 +142,11 @@ def _described(which: str, side: ComparedSet) -> list[str]:
 
 def _notes(found: Comparison) -> list[str]:
     old, new = found.old, found.new
-    how = "in pairs of replications with the same draws" if found.paired else "as independent (two seeds)"
+    how = (
+        "in pairs of replications with the same draws"
+        if found.paired
+        else "as independent, each with its own draws"
+    )
     notes = [
         f"{_count(found.joined, 'point')} in both, compared {how}. Family-wise confidence {found.confidence:.4g} that "
         f"nothing is called moved that did not (Holm, {_count(found.points.num_rows, 'difference')}); intervals "

@@ -76,7 +76,7 @@ class Comparison:
     same_spec
         Whether all that decides numbers, the release of fastq aside, is the same.
     paired
-        Whether replications of one number shared their draws (one seed).
+        Whether replications of one number shared their draws: one seed, and common random numbers in both.
     settings
         Resolved settings that differ.
     only_old, only_new
@@ -180,8 +180,9 @@ def compare(
     joined = join(before, after, sides[0].points, sides[1].points)
     left, right = sides[0].at(joined.old_rows), sides[1].at(joined.new_rows)
     identity = _identity(left, right, joined)
-    seeds = [each.manifest.document["canonical"]["run"]["seed"] for each in (before, after)]
-    pairs = seeds[0] == seeds[1]
+    pairs = left.run["seed"] == right.run["seed"] and all(
+        side.run["common_random_numbers"] for side in (left, right)
+    )
     rows = boundary_tests(left, right, identity, pairs=pairs, tolerance=tolerance, confidence=confidence)
     verdicts, rates, rates_alone = verdict_changes(left, right, identity, _surely_within(rows))
     changes = [
