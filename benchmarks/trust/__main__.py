@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.trust import intervals, latencies, verdicts
-from benchmarks.trust.systems import LATENCIES, SATURATED
+from benchmarks.trust.systems import LATENCIES, SATURATED, UNSEEN
 from fastq.engine.cpus import usable_cpus
 
 if TYPE_CHECKING:
@@ -34,12 +34,16 @@ def main() -> None:
         "--requests", type=int, action="append", help="run lengths, in place of 500 and 20,000; several times"
     )
     parser.add_argument("--system", action="append", help="only these; may be given several times")
+    parser.add_argument(
+        "--load", type=float, action="append", help="of latencies, in place of 0.5, 0.8, 0.9; several times"
+    )
     parser.add_argument("--workers", type=int, default=usable_cpus())
     args = parser.parse_args()
 
     lengths = tuple(args.requests or (500, 20_000))
     saturated = [each.name for each in SATURATED if not args.system or each.name in args.system]
-    loaded = [each.name for each in LATENCIES if not args.system or each.name in args.system]
+    loaded = [each.name for each in LATENCIES if not args.system]
+    loaded += [each.name for each in (*LATENCIES, *UNSEEN) if args.system and each.name in args.system]
     jobs: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
         "intervals": (
             intervals.HEADER,
@@ -54,7 +58,7 @@ def main() -> None:
             [
                 (latencies.study, name, load, max(lengths), args.repetitions)
                 for name in loaded
-                for load in LOADS
+                for load in args.load or LOADS
             ],
         ),
     }

@@ -114,7 +114,65 @@ SATURATED = (
 LATENCIES = (SINGLE_SERVER, KV_RECOMPUTE, AZURE)
 """Those of latencies."""
 
-SYSTEMS = {system.name: system for system in (*SATURATED, *LATENCIES)}
+UNSEEN = (
+    System(
+        "Azure code, A100",
+        {
+            "workload": {"catalogue": "azure-code-2023"},
+            "replica": {"catalogue": "a100-llama-3-8b", "kv_capacity_tokens": 40_000},
+        },
+    ),
+    System(
+        "short prompts",
+        _with(
+            STANDARD,
+            workload={
+                "prompt_tokens": {"geometric": {"mean": 50}},
+                "output_tokens": {"geometric": {"mean": 100}},
+            },
+            replica={"kv_capacity_tokens": 10_000},
+        ),
+    ),
+    System(
+        "lognormal outputs, peak",
+        _with(
+            STANDARD,
+            workload={"output_tokens": {"lognormal": {"mean": 200, "cv": 1.5, "max": 3000}}},
+            scheduler={"admission": "peak"},
+        ),
+    ),
+    System(
+        "long prompts",
+        _with(
+            STANDARD,
+            workload={"prompt_tokens": {"lognormal": {"mean": 4000, "cv": 1.5, "max": 30_000}}},
+            replica={"kv_capacity_tokens": 200_000},
+        ),
+    ),
+    System(
+        "32 slots, lognormal outputs",
+        _with(
+            STANDARD,
+            workload={"output_tokens": {"lognormal": {"mean": 300, "cv": 2, "max": 6000}}},
+            replica={"max_num_seqs": 32, "kv_capacity_tokens": 300_000},
+        ),
+    ),
+    System(
+        "lookahead",
+        _with(STANDARD, replica={"kv_capacity_tokens": 15_000}, scheduler={"admission": "lookahead"}),
+    ),
+    System(
+        "watermark, wide outputs",
+        _with(
+            STANDARD,
+            workload={"output_tokens": {"uniform": [10, 1500]}},
+            replica={"watermark": 0.1, "kv_capacity_tokens": 60_000},
+        ),
+    ),
+)
+"""Those that nothing about intervals of latencies was chosen on; studied where they are named."""
+
+SYSTEMS = {system.name: system for system in (*SATURATED, *LATENCIES, *UNSEEN)}
 
 
 def replicate(
