@@ -116,9 +116,9 @@ class Warp:
         )
         self.states = encoded.new_states(WARP, latencies=not saturated)
         self._tables = encoded.tables
-        self._loop = make_advance(saturated, False, False)
+        self._loop = make_advance(saturated, False, False, False)
         status = np.empty(WARP, np.int64)
-        compiled_advance(saturated, False, False)(
+        compiled_advance(saturated, False, False, False)(
             params, encoded.tables, self.states, self._record, layout.UNLIMITED, WARM_STEPS, status
         )
         self._params = params.view(np.recarray)

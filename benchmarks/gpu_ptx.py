@@ -156,7 +156,7 @@ def _kernel(name: str, *, narrow: bool) -> tuple[Callable[..., None], tuple[Any,
     numbers = np.zeros(1, np.int64)
     if name == PACK:
         return pack_bins, (numbers, numbers, pools, np.zeros(1, np.uint32))
-    return advance_kernel(*KINDS[name]), (
+    return advance_kernel(*KINDS[name], terms=False), (
         numbers, planned.params, planned.places, pools, numbers, 1, numbers,
     )  # fmt: skip
 

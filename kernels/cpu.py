@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @cache
-def compiled_advance(saturated: bool, lookahead: bool, recording: bool) -> AdvanceAll:
+def compiled_advance(saturated: bool, lookahead: bool, recording: bool, terms: bool) -> AdvanceAll:
     """The compiled loop of :func:`make_advance` over replications, which releases the GIL and is cached on disk.
 
     Returns
@@ -28,9 +28,9 @@ def compiled_advance(saturated: bool, lookahead: bool, recording: bool) -> Advan
         ``params`` (R,) and ``states``, arrays of R rows, on by one call of the loop, which leaves why it returned in
         ``status`` (R,).
     """
-    advance = device(make_advance(saturated, lookahead, recording))
+    advance = device(make_advance(saturated, lookahead, recording, terms))
     digest = source_digest()
-    kind = (saturated, lookahead, recording)
+    kind = (saturated, lookahead, recording, terms)
 
     def advance_all(
         params: Any, tables: Tables, states: State, record: Record, requests: int, steps: int, status: I64

@@ -249,12 +249,14 @@ def note_occupied(histograms: Any, occupied: I32) -> None:
         occupied[row, 1] = end
 
 
-def advance_kernel(saturated: bool, lookahead: bool, max_registers: int | None = None) -> Callable[..., None]:
+def advance_kernel(
+    saturated: bool, lookahead: bool, terms: bool, max_registers: int | None = None
+) -> Callable[..., None]:
     """The kernel for one kind of replication, not compiled.
 
     Parameters
     ----------
-    saturated, lookahead
+    saturated, lookahead, terms
         As for :func:`fastq.kernels.trajectory.make_advance`.
     max_registers
         What it will be compiled with, which its cache entry has to tell apart.
@@ -266,9 +268,9 @@ def advance_kernel(saturated: bool, lookahead: bool, max_registers: int | None =
         in ``active`` on by one call of the loop of :func:`fastq.kernels.trajectory.make_advance`, each to its
         number of completions in ``goals``, and leaves why it returned in ``status``.
     """
-    advance = device(make_advance(saturated, lookahead, False))
+    advance = device(make_advance(saturated, lookahead, False, terms))
     digest = source_digest()
-    kind = (saturated, lookahead, max_registers)
+    kind = (saturated, lookahead, terms, max_registers)
 
     def advance_each(
         active: I64, params: Any, places: Any, pools: Pools, goals: I64, steps: int, status: I64
@@ -442,13 +444,13 @@ def _allocated(allocate: Callable[..., Any], *arguments: Any, **options: Any) ->
 
 
 @cache
-def compiled_advance(saturated: bool, lookahead: bool, max_registers: int | None = None) -> Any:
+def compiled_advance(saturated: bool, lookahead: bool, terms: bool, max_registers: int | None = None) -> Any:
     """The kernel of :func:`advance_kernel`, compiled when first launched and kept on disk.
 
     ``max_registers`` of a thread: fewer let more threads run at a time, and spill more.
     """
     options = {} if max_registers is None else {"max_registers": max_registers}
-    return cuda.jit(cache=True, **options)(advance_kernel(saturated, lookahead, max_registers))
+    return cuda.jit(cache=True, **options)(advance_kernel(saturated, lookahead, terms, max_registers))
 
 
 @cache

@@ -11,6 +11,7 @@ from fastq.kernels._layout import (
     ARRIVAL_NS,
     ARRIVED,
     COMPLETED,
+    DECODING,
     E2E_LOW,
     FIRST_TOKEN_NS,
     HIST_E2E,
@@ -27,12 +28,16 @@ from fastq.kernels._layout import (
     NOW_PS,
     OUTPUT,
     REDONE_ATTENTION2,
+    REDONE_CACHED,
+    REDONE_CHUNKS,
     REDONE_DECODE_KV,
     REDONE_DECODES,
+    REDONE_FINISHED,
     REDONE_PREFILL,
     SCHEDULED_NS,
     START_BACKLOG,
     START_COMPLETED,
+    START_DECODING,
     START_ITERATION,
     START_NS,
     START_PS,
@@ -89,18 +94,24 @@ def measure_latencies(state: State, slot: int) -> None:
 
 
 @device
-def measure_redone(x: I64, prefill: int, decodes: int, decode_kv: int) -> None:
+def measure_redone(p: Any, x: I64, prefill: int, finished: int, decodes: int, decode_kv: int) -> None:
     """Count work that a request takes beyond what it would have taken had it never been preempted.
 
     Parameters
     ----------
     prefill
-        Tokens prefilled, from an empty cache.
+        Tokens prefilled, from an empty cache; in whole chunks, however the budget cut them.
+    finished
+        1 where that ended its prefill, else 0.
     decodes, decode_kv
         Iterations decoded, and the KV tokens held in them, summed.
     """
     x[REDONE_PREFILL] += prefill
     x[REDONE_ATTENTION2] += prefill * prefill
+    chunks = (prefill + p.prefill_chunk - 1) // p.prefill_chunk
+    x[REDONE_FINISHED] += finished
+    x[REDONE_CHUNKS] += chunks
+    x[REDONE_CACHED] += p.prefill_chunk * (chunks * (chunks - 1) // 2)
     x[REDONE_DECODES] += decodes
     x[REDONE_DECODE_KV] += decode_kv
 
@@ -125,6 +136,7 @@ def open_window(state: State) -> None:
     x[START_ITERATION] = x[ITERATION]
     x[START_COMPLETED] = x[COMPLETED]
     x[WARMUP_COMPLETED] = x[COMPLETED]
+    x[START_DECODING] = x[DECODING]
     x[START_BACKLOG] = x[ARRIVED] - x[COMPLETED]
     for k in range(IDLE_NS, TPOT_COUNT + 1):
         x[k] = 0

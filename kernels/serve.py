@@ -24,6 +24,7 @@ from fastq.kernels._layout import (
     NONE,
     PHASE,
     PREEMPTED,
+    PREEMPTED_DECODING,
     PREEMPTIONS,
     PREFILLING,
     PROMPT,
@@ -116,6 +117,7 @@ def preempt_newest(
             plan(p, state, held, chunk, i64(seqs[at(slot, TARGET)]), remaining_decodes(p, state, slot), -1)
     else:
         held = decoding_kv(p, state, slot)
+        x[PREEMPTED_DECODING] += 1
         need -= blocks_of(p, held + 1) - blocks_of(p, held)
         take_off(state, slot)
         leave_decoding(p, state, slot, held)
@@ -129,7 +131,7 @@ def preempt_newest(
         seqs[at(slot, EMITTED)] = 0
         state.times[time_at(slot, FIRST_TOKEN_NS)] = NONE
     if saturated:
-        lose(state, slot, held)
+        lose(p, state, slot, held)
     seqs[at(slot, PREEMPTED)] += 1
     x[FREE_BLOCKS] += blocks_of(p, held)
     x[PREEMPTIONS] += 1
@@ -143,15 +145,15 @@ def preempt_newest(
 
 
 @device
-def lose(state: State, slot: int, held: int) -> None:
+def lose(p: Any, state: State, slot: int, held: int) -> None:
     """Count what ``slot``, preempted with ``held`` tokens, did since its admission, where nothing of it is kept."""
     seqs = state.seqs
     target = i64(seqs[at(slot, TARGET)])
     if held < target:
-        measure_redone(state.x, held, 0, 0)
+        measure_redone(p, state.x, held, 0, 0, 0)
     elif i64(seqs[at(slot, EMITTED)]) == 0:
         decodes = held - target
-        measure_redone(state.x, target, decodes, target * decodes + decodes * (decodes + 1) // 2)
+        measure_redone(p, state.x, target, 1, decodes, target * decodes + decodes * (decodes + 1) // 2)
 
 
 @device

@@ -51,7 +51,7 @@ from fastq.kernels._layout import (
     Tables,
 )
 from fastq.kernels.histogram import count
-from fastq.kernels.iteration_time import iteration_ps
+from fastq.kernels.iteration_time import iteration_ps, jump_ps, terms_ps
 from fastq.kernels.measures import measure_latencies, measure_redone
 from fastq.kernels.memory import blocks_of
 from fastq.kernels.recorder import record_event, record_iteration, record_request
@@ -98,11 +98,14 @@ def run_batch(
     preempted: int,
     saturated: bool,
     recording: bool,
+    terms: bool,
 ) -> None:
     """Run the batch that has been composed: the clock and the sums over iterations."""
     x = state.x
     x[DECODING_KV] += x[DECODING]
     duration = iteration_ps(tables.planes, prefill, x[DECODING], x[DECODING_KV], attention2)
+    if terms:
+        duration += terms_ps(tables.planes, state, prefill, prefill_kv - prefill)
     kv_tokens = x[DECODING_KV] + prefill_kv
     x[SUM_RUNNING] += x[RUNNING]
     x[SUM_KV_TOKENS] += kv_tokens
@@ -190,7 +193,7 @@ def prefilled_again(p: Any, state: State, slot: int) -> None:
         return
     target = i64(seqs[at(slot, TARGET)])
     replaced = 1 - p.paper
-    measure_redone(state.x, target, -replaced, -replaced * target)
+    measure_redone(p, state.x, target, 1, -replaced, -replaced * target)
 
 
 @device
@@ -255,6 +258,7 @@ def coast(
     saturated: bool,
     lookahead: bool,
     recording: bool,
+    terms: bool,
 ) -> int:
     """Run iterations that only decode, with the state in local variables; how many requests finished.
 
@@ -277,7 +281,10 @@ def coast(
         until = min(x[NEXT_ARRIVAL_NS] - x[NOW_NS], UNLIMITED << 8) * PS_PER_NS - x[NOW_PS]
     single = planes.shape[0] == 1
     per_iteration = planes[0, PER_KV_TOKEN] * decoding
-    duration = planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
+    jump = 0
+    if terms:
+        jump = jump_ps(planes, decoding)
+    duration = jump + planes[0, BASE] + planes[0, PER_DECODE_SEQ] * decoding + planes[0, PER_KV_TOKEN] * kv
     elapsed = 0
     free_sum = 0
     ran = 0
@@ -290,7 +297,7 @@ def coast(
         if single:
             duration += per_iteration
         else:
-            duration = iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
+            duration = jump + iteration_ps(planes, 0, decoding, kv + (ran + 1) * decoding, 0)
         if recording:
             start_ns = x[NOW_NS] + (x[NOW_PS] + elapsed) // PS_PER_NS
             held = kv + (ran + 1) * decoding

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fastq.closed_forms import closed_forms
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw, column
 from fastq.model.lengths import law as put_together
 from fastq.model.point import Arrivals, Point
@@ -33,6 +33,7 @@ def point(
     *,
     joint: bool = False,
     planes: Iterable[Plane] = (Plane(base_ps=PS_PER_MS),),
+    terms: Terms = NO_TERMS,
     admission: str = "prompt",
     preemption: str = "recompute",
     token_convention: str = "engine",
@@ -60,7 +61,7 @@ def point(
             watermark=watermark,
             max_model_len=max_model_len,
         ),
-        iteration_time=IterationTime(tuple(planes)),
+        iteration_time=IterationTime(tuple(planes), terms),
         scheduler=Scheduler(
             preset="vllm",
             admission=Admission(admission),

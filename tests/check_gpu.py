@@ -204,7 +204,7 @@ def test_what_is_done_takes_no_threads(monkeypatch):
     run = Lane.run
 
     def counting(lane, kernel, threads, *arguments):
-        if kernel is compiled_advance(True, False, None):
+        if kernel is compiled_advance(True, False, False, None):
             launched.append(threads)
         run(lane, kernel, threads, *arguments)
 
@@ -368,7 +368,9 @@ def test_every_variant_of_a_grid_is_compiled_before_workers_start(monkeypatch):
     run_alone = gpu_points.run_alone
 
     def noting(encoded, replications, rate_rps, *, requests):
-        compiled.append((rate_rps is None, encoded.lookahead, Placed(encoded, [0], rate_rps).narrow))
+        compiled.append(
+            (rate_rps is None, encoded.lookahead, Placed(encoded, [0], rate_rps).narrow, encoded.terms)
+        )
         return run_alone(encoded, replications, rate_rps, requests=requests)
 
     monkeypatch.setattr(gpu_points, "run_alone", noting)
@@ -403,7 +405,7 @@ def test_a_launch_is_sized_by_how_long_the_last_one_took(monkeypatch):
     run = Lane.run
 
     def noting(lane, kernel, threads, *arguments):
-        if kernel is compiled_advance(True, False, None):
+        if kernel is compiled_advance(True, False, False, None):
             launched.append(arguments[-2])
         run(lane, kernel, threads, *arguments)
 

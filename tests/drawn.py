@@ -5,7 +5,7 @@ from __future__ import annotations
 from builders import law
 from hypothesis import strategies as st
 
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw
 from fastq.model.point import Arrivals, Point
 from fastq.model.replica import Replica
@@ -24,6 +24,23 @@ planes = st.builds(
     decode_seq_ps=coefficient,
     kv_token_ps=coefficient,
     attention_ps=coefficient,
+)
+
+
+terms = st.one_of(
+    st.just(NO_TERMS),
+    st.builds(
+        Terms,
+        **{
+            name: coefficient
+            for name in Terms.__dataclass_fields__
+            if name not in ("jump_ps", "jump_beyond_tokens")
+        },
+        jump_ps=st.sampled_from([1, 999, 3_000_000_001]),
+        jump_beyond_tokens=st.integers(1, 40),
+    ),
+    st.builds(Terms, jump_ps=st.just(12_345_678), jump_beyond_tokens=st.integers(1, 8)),
+    st.builds(Terms, finished_prompt_ps=coefficient, prefill_seq_ps=coefficient),
 )
 
 
@@ -68,7 +85,7 @@ def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)
             watermark=draw(st.sampled_from([0.0, 0.0, 0.05, 0.3])),
             max_model_len=max_model_len,
         ),
-        iteration_time=IterationTime(tuple(draw(st.lists(planes, min_size=1, max_size=3)))),
+        iteration_time=IterationTime(tuple(draw(st.lists(planes, min_size=1, max_size=3))), draw(terms)),
         scheduler=Scheduler(
             preset="vllm",
             admission=draw(st.sampled_from(admissions)),

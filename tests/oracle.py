@@ -21,7 +21,21 @@ UNLIMITED = 10**18
 PS_PER_NS = 1000
 MIN_WARMUP_COMPLETIONS = 1000
 WARMUP_COMPLETIONS_PER_RUNNING = 10
-REDONE = ("prefill", "decodes", "decode_kv", "attention2")
+REDONE = ("prefill", "decodes", "decode_kv", "attention2", "finished", "chunks", "cached")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is added to the largest plane, ps."""
+
+    prefill_seq: int = 0  # for each prompt in prefill
+    finished_prompt: int = 0  # for each prompt whose prefill ends
+    prefill_kv_token: int = 0  # for each token that was cached of a prompt before its chunk
+    prefills: int = 0  # where anything is prefilled
+    mixed: int = 0  # where anything is prefilled and anything decodes
+    mixed_kv_token: int = 0  # there, for each KV token of those that decode
+    jump: int = 0  # where there are more prefill tokens and decodes than jump_beyond
+    jump_beyond: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class Config:
     preemption: str  # "recompute" | "restart"
     token_convention: str  # "engine" | "paper"
     planes: tuple[tuple[int, int, int, int, int], ...]  # ps: base, prefill, decode, kv, attention
+    terms: Terms = Terms()
 
 
 @dataclass
@@ -111,9 +126,8 @@ class Window:
     backlog_start: int
     backlog_end: int
     stops: list[str]  # of each iteration in it: what ended admission
-    redone: tuple[
-        int, ...
-    ]  # prefill tokens, decodes, KV tokens they held, attention2: taken because of preemption
+    redone: tuple[int, ...]  # of each of REDONE: taken because of preemption, prefill in whole chunks
+    prefills: tuple[int, ...]  # prompts whose prefill ended, chunks, tokens cached before them
     blocks_by_stop: dict[str, int]  # blocks in use, summed over the iterations of each stop
 
 
@@ -125,6 +139,7 @@ class Trace:
     events: list[Event] = field(default_factory=list)
     completed: list[Completed] = field(default_factory=list)
     stops: list[str] = field(default_factory=list)  # "kv" | "seqs" | "tokens" | "" of each iteration
+    prefills: list[tuple[int, int, int]] = field(default_factory=list)  # of each iteration, as in Window
     rejected: int = 0
     window: Window | None = None  # None where the requests ran out before it closed
 
@@ -145,6 +160,7 @@ class Job:
     first_token_ns: int | None = None
     preemptions: int = 0
     life: list[int] = field(default_factory=lambda: [0, 0, 0, 0])  # work done since it was last admitted
+    chunk: int = 0  # prefill tokens in the present iteration
 
 
 class Replica:
@@ -160,7 +176,7 @@ class Replica:
         self.budget = UNLIMITED if config.max_num_batched_tokens is None else config.max_num_batched_tokens
         self.clock_ns = self.clock_ps = self.idle_ns = 0
         self.arrivals = self.rejected = self.recomputed_tokens = 0
-        self.redone = [0, 0, 0, 0]
+        self.redone = [0] * len(REDONE)
         self.upcoming = next(requests, None)
         self.last_first_scheduled = -1
         self.running: list[Job] = []
@@ -234,6 +250,7 @@ class Replica:
         last = job is self.running[-1]
         assert tokens == self.whole(job, job.kv) or last, "only the last admitted can get less"
         job.decoded = job.kv >= job.to_prefill
+        job.chunk = 0 if job.decoded else tokens
         if job.decoded:
             self.decodes += 1
             self.decode_kv_tokens += job.kv + 1
@@ -269,7 +286,7 @@ class Replica:
             job.emitted = 0
             job.first_token_ns = None
         if job.kv < job.to_prefill or job.emitted == 0:  # nothing that it did since its admission is kept
-            self.redone = added(self.redone, job.life)
+            self.redone = added(self.redone, self.all_work(job))
         job.kv = 0
         self.preempted.insert(0, job)  # it was admitted before all that are preempted already
 
@@ -341,7 +358,9 @@ class Replica:
         waiting = len(self.preempted) + (0 if self.saturated else len(self.waiting))
         kv_tokens = sum(job.kv for job in self.running)
         counts = (len(self.running), waiting, kv_tokens, self.used_blocks(), self.preempted_now)
-        iteration = Iteration(self.clock_ns, max(costs), p, d, k, a2, *counts)
+        added_ps, prefills = self.added_to_planes()
+        self.trace.prefills.append(prefills)
+        iteration = Iteration(self.clock_ns, max(costs) + added_ps, p, d, k, a2, *counts)
         self.check(iteration)
         after_ps = self.clock_ps + iteration.duration_ps
         self.clock_ns, self.clock_ps = self.clock_ns + after_ps // PS_PER_NS, after_ps % PS_PER_NS
@@ -354,9 +373,33 @@ class Replica:
 
     def prefilled_again(self, job: Job) -> None:
         """Count a prefill that restores what a preempted job had; its end may stand for a decode iteration."""
-        self.redone = added(self.redone, job.life)
+        self.redone = added(self.redone, self.all_work(job))
         if self.config.token_convention == "engine":
-            self.redone = added(self.redone, (0, -1, -job.kv, 0))
+            self.redone = added(self.redone, (0, -1, -job.kv, 0, 0, 0, 0))
+
+    def all_work(self, job: Job) -> list[int]:
+        """What a job has done since its admission, in the order of REDONE; its prefill in whole chunks."""
+        prefilled = job.life[0]
+        before = list(range(0, prefilled, self.config.prefill_chunk_tokens))  # each chunk
+        return [*job.life, int(prefilled == job.to_prefill), len(before), sum(before)]
+
+    def added_to_planes(self) -> tuple[int, tuple[int, int, int]]:
+        """What the batch takes beyond the largest plane, and its prompts that end, chunks and cached tokens."""
+        terms = self.config.terms
+        chunks = [job for job in self.running if job.chunk > 0]
+        decoding = [job for job in self.running if job.chunk == 0]
+        ended = sum(1 for job in chunks if job.kv == job.to_prefill)
+        cached = sum(job.kv - job.chunk for job in chunks)
+        added_ps = len(chunks) * terms.prefill_seq
+        added_ps += ended * terms.finished_prompt
+        added_ps += cached * terms.prefill_kv_token
+        if chunks:
+            added_ps += terms.prefills
+        if chunks and decoding:
+            added_ps += terms.mixed + terms.mixed_kv_token * sum(job.kv for job in decoding)
+        if sum(job.chunk for job in chunks) + len(decoding) > terms.jump_beyond:
+            added_ps += terms.jump
+        return added_ps, (ended, len(chunks), cached)
 
     def emit(self, job: Job) -> None:
         """Emit one token, and leave if it was the last."""
@@ -450,4 +493,5 @@ def window_between(start: dict[str, int], end: dict[str, int], trace: Trace) -> 
         stop: sum(row["used_blocks"] for row, s in zip(inside, stops, strict=True) if s == stop)
         for stop in ("kv", "seqs", "tokens", "")
     }
+    passed["prefills"] = tuple(map(sum, zip(*trace.prefills[part], strict=True)))
     return Window(sums=sums, preempted=sums["preempted"], stops=stops, blocks_by_stop=by_stop, **passed)

@@ -8,8 +8,8 @@ from fastq.kernels._layout import one_of
 from fastq.kernels.trajectory import make_advance
 
 
-def plain_advance(saturated: bool, lookahead: bool, recording: bool):
-    loop = make_advance(saturated, lookahead, recording)
+def plain_advance(saturated: bool, lookahead: bool, recording: bool, terms: bool):
+    loop = make_advance(saturated, lookahead, recording, terms)
 
     def advance_all(params, tables, states, record, requests, steps, status):
         for r, p in enumerate(params.view(np.recarray)):

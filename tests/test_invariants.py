@@ -95,7 +95,7 @@ def recorded(point: Point, drawn: dict, *, saturated: bool) -> Recorded:
     rate_rps = None if saturated else rate_at(point, drawn["load"])
     raw = record_raw(
         encoded,
-        compiled_advance(saturated, encoded.lookahead, True),
+        compiled_advance(saturated, encoded.lookahead, True, encoded.terms),
         arrival_rate_rps=rate_rps,
         replication=drawn["replication"],
         warmup_requests=0,
@@ -161,7 +161,7 @@ def test_every_running_request_advances_within_budget_and_memory(saturated, poin
 def assert_batch(run: Recorded, iteration: Iteration, running: list[Holding]) -> None:
     """Let every running request take its tokens; the batch is what they take."""
     left = run.point.replica.max_num_batched_tokens or UNLIMITED
-    prefill = decoding = decoding_kv = attention2 = 0
+    prefill = decoding = decoding_kv = attention2 = chunks = ended = cached = 0
     for holding in running:
         missing = holding.target - holding.kv
         due = min(run.point.replica.prefill_chunk_tokens, missing) if missing > 0 else 1
@@ -172,6 +172,9 @@ def assert_batch(run: Recorded, iteration: Iteration, running: list[Holding]) ->
         if missing > 0:
             prefill += tokens
             attention2 += tokens * (2 * holding.kv + tokens)
+            chunks += 1
+            ended += tokens == missing
+            cached += holding.kv
         else:
             decoding += 1
             decoding_kv += holding.kv + 1
@@ -179,7 +182,16 @@ def assert_batch(run: Recorded, iteration: Iteration, running: list[Holding]) ->
     assert iteration.prefill_tokens == prefill
     assert (iteration.decoding, iteration.decoding_kv) == (decoding, decoding_kv)
     assert iteration.attention2 == attention2
-    assert iteration.duration_ps == max(
+    terms = run.point.iteration_time.terms
+    added = (
+        terms.prefill_seq_ps * chunks
+        + terms.finished_prompt_ps * ended
+        + terms.prefill_kv_token_ps * cached
+        + terms.prefill_ps * (prefill > 0)
+        + (terms.mixed_ps + terms.mixed_kv_token_ps * decoding_kv) * (prefill > 0 and decoding > 0)
+        + terms.jump_ps * (prefill + decoding > terms.jump_beyond_tokens)
+    )
+    assert iteration.duration_ps == added + max(
         plane.base_ps
         + plane.prefill_token_ps * prefill
         + plane.decode_seq_ps * decoding

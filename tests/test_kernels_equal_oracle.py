@@ -60,6 +60,7 @@ def oracle_config(point: Point) -> oracle.Config:
         preemption=str(point.scheduler.preemption),
         token_convention=str(point.scheduler.token_convention),
         planes=tuple(dataclasses.astuple(plane) for plane in point.iteration_time.planes),
+        terms=oracle.Terms(*dataclasses.astuple(point.iteration_time.terms)),
     )
 
 
@@ -76,6 +77,7 @@ def assert_work_equal(raw: RawRecording, window: oracle.Window) -> None:
         sums["decodes"],
         sums["decode_kv_tokens"],
         sums["attention2"],
+        *window.prefills,
     )
     assert dataclasses.astuple(window_of.redone) == window.redone
     blocks = window.blocks_by_stop
@@ -144,7 +146,7 @@ def check(point: Point, drawn: dict, *, saturated: bool, plain: bool) -> None:
     make = plain_advance if plain else compiled_advance
     raw = record_raw(
         encoded,
-        make(saturated, encoded.lookahead, True),
+        make(saturated, encoded.lookahead, True, encoded.terms),
         arrival_rate_rps=rate,
         replication=drawn["replication"],
         warmup_requests=drawn["warmup_requests"],

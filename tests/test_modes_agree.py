@@ -73,7 +73,7 @@ class Replica:
         self.states = self.encoded.new_states(1, latencies=not saturated)
         self.state = layout.one_of(self.states, 0)
         make = plain_advance if plain else compiled_advance
-        self.loop = make(saturated, self.encoded.lookahead, False)
+        self.loop = make(saturated, self.encoded.lookahead, False, self.encoded.terms)
 
     def advance(self, requests: int, steps: int = layout.UNLIMITED) -> int:
         status = np.empty(1, np.int64)
@@ -149,7 +149,7 @@ def test_recording_changes_nothing(saturated, admissions):
         bare.advance(drawn["requests"])
         raw = record_raw(
             bare.encoded,
-            compiled_advance(saturated, bare.encoded.lookahead, True),
+            compiled_advance(saturated, bare.encoded.lookahead, True, bare.encoded.terms),
             arrival_rate_rps=bare.rate_rps,
             replication=drawn["replication"],
             warmup_requests=drawn["warmup_requests"],
@@ -275,7 +275,7 @@ def drawn_lengths(system, run: Run, replication: int) -> list[tuple[int, int]]:
     encoded = encode(system, run, mean_running=1)
     raw = record_raw(
         encoded,
-        compiled_advance(True, encoded.lookahead, True),
+        compiled_advance(True, encoded.lookahead, True, encoded.terms),
         arrival_rate_rps=None,
         replication=replication,
         warmup_requests=0,

@@ -54,7 +54,9 @@ def test_shorter_samples_are_served_faster_as_theory_says_of_a_shorter_law(name)
         exact = closed_forms(other).theory_rate_rps / closed_forms(system(name)).theory_rate_rps
         s, o = np.array(prompts, float), np.array(outputs, float)
         d = o if name == "paper" else o - 1
-        sample = Sample(1, s.mean(), d.mean(), s.mean() * d.mean() + (d * (d + 1) / 2).mean(), (s * s).mean())
+        sample = Sample(
+            1, s.mean(), d.mean(), s.mean() * d.mean() + (d * (d + 1) / 2).mean(), (s * s).mean(), 1, 1, 0
+        )
         assert abs(theory.ratio(sample) - exact) < 0.02 * abs(exact - 1)
 
 
@@ -62,8 +64,8 @@ def test_shorter_samples_are_served_faster_as_theory_says_of_a_shorter_law(name)
 def test_a_window_that_holds_no_work_of_its_own_is_left_as_it_is(name):
     """What is lost in a window may have been done before it: then nothing of the sample is left."""
     theory = sampled_theory(system(name))
-    assert theory.ratio(Sample(1, -400.0, 100.0, 5000.0, -160_000.0)) == 1
-    assert theory.ratio(Sample(1, 10.0, -100.0, -5000.0, 100.0)) == 1
+    assert theory.ratio(Sample(1, -400.0, 100.0, 5000.0, -160_000.0, 1, 1, 0)) == 1
+    assert theory.ratio(Sample(1, 10.0, -100.0, -5000.0, 100.0, 1, 1, 0)) == 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

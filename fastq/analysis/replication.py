@@ -52,12 +52,21 @@ class Work:
         KV tokens that they hold, summed likewise.
     doubled_attention
         Twice the attention work of the prefill.
+    finished_prompts
+        Prompts whose prefill ended.
+    prefill_chunks
+        Chunks that prompts were prefilled in.
+    cached_tokens
+        Tokens of the prompts that were cached before each chunk, summed over chunks.
     """
 
     prefill_tokens: int
     decode_iterations: int
     decode_kv_tokens: int
     doubled_attention: int
+    finished_prompts: int
+    prefill_chunks: int
+    cached_tokens: int
 
 
 def occupied_part(histogram: NDArray[np.int64]) -> Occupied:

@@ -3,9 +3,9 @@
 With one affine plane the time of a window is c0 an iteration and the time W of the work in it, exactly. Theory's time
 for the same requests is c0 for each iteration that the binding constraint, always met in full, would need, and their
 W. The difference is: iterations in which that constraint stood idle, by what kept the next request from using it;
-iterations and W of work that was done again; and, with several planes, what the longest one adds to that of the mean
-batch. Each is counted by itself. What their sum leaves of the difference is the error of the accounting: the areas of
-requests whose chunks the budget cut, and of those in progress at the ends of the window.
+iterations and W of work that was done again; and, with several planes or terms of batches, what these add to the plane
+of the mean batch. Each is counted by itself. What their sum leaves of the difference is the error of the accounting:
+the areas of requests whose chunks the budget cut, and of those in progress at the ends of the window.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastq.closed_forms.rates import batch_ps, work_ps
 from fastq.closed_forms.sampled import sampled_theory
 from fastq.model.scheduler import Admission
 
@@ -69,7 +68,8 @@ class Losses:
     reservation
         Memory reserved and not yet used, under admission ``peak``.
     imbalance
-        What the longest plane of each iteration took beyond the plane of the mean batch.
+        What iterations took beyond the plane of the mean batch, because of how work fell into batches: those that lay
+        on other planes, what is added to batches of some kinds, and to chunks that the budget cut.
     unexplained
         What the terms above leave over.
     rounding
@@ -102,18 +102,19 @@ def losses(point: Point, executed: Sample, redone: Sample, held: Occupancy) -> L
     """
     theory = sampled_theory(point)
     completions = theory.completions_per_iteration
-    plane = max(theory.planes, key=lambda plane: batch_ps(plane, theory.law, completions))
+    plane = theory.time.longest_plane(theory.law, completions)
     base = plane.base_ps / held.elapsed_ps
     useful = executed.less(redone)
+    cut_ps = _work_ps(theory, plane, useful) - _work_ps(theory, plane, theory.in_whole_chunks(useful))
     spent = _split_iterations(point, theory, executed, held)
     again = theory.iterations(redone) if redone.requests and redone.prompt_tokens else 0.0
     return Losses(
         admission=base * spent.admission,
         ties=base * spent.ties,
         preemption=base * (spent.preempting + again),
-        recomputation=_work_ps(plane, redone) / held.elapsed_ps,
+        recomputation=_work_ps(theory, plane, redone) / held.elapsed_ps,
         reservation=base * spent.reserved,
-        imbalance=1 - base * held.iterations - _work_ps(plane, executed) / held.elapsed_ps,
+        imbalance=1 - base * held.iterations - (_work_ps(theory, plane, executed) - cut_ps) / held.elapsed_ps,
         unexplained=base * (spent.used - theory.iterations(useful) - again),
         rounding=base * _rounding_iterations(point, theory, useful),
     )
@@ -153,9 +154,9 @@ def _split_iterations(point: Point, theory: SampledTheory, executed: Sample, hel
     return _Iterations(used, taken - used, admission, ties, iterations - taken - admission - ties)
 
 
-def _work_ps(plane: Plane, sample: Sample) -> float:
+def _work_ps(theory: SampledTheory, plane: Plane, sample: Sample) -> float:
     """Time of all work of a sample by one plane, picoseconds."""
-    return sample.requests * work_ps(plane, sample) if sample.requests else 0.0
+    return sample.requests * theory.time.work_ps(plane, sample) if sample.requests else 0.0
 
 
 def _rounding_iterations(point: Point, theory: SampledTheory, useful: Sample) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastq.closed_forms.batch_time import batch_time, work_ps
 from fastq.closed_forms.request_sums import request_sums
 from fastq.model.scheduler import Admission, Preemption
 
 if TYPE_CHECKING:
-    from fastq.closed_forms.request_sums import LengthSums, RequestSums
+    from fastq.closed_forms.request_sums import RequestSums
     from fastq.model.iteration_time import IterationTime, Plane
     from fastq.model.point import Point
     from fastq.model.replica import Replica
@@ -112,7 +113,7 @@ def closed_forms(point: Point) -> ClosedForms:
     )
     requests = sums.requests
     binding, completions = binding_constraint(replica, sums)
-    mean_iteration_s = max(batch_ps(plane, sums, completions) for plane in iteration_time.planes) / PS_PER_S
+    mean_iteration_s = batch_time(iteration_time, replica).mean_batch_ps(sums, completions) / PS_PER_S
     if mean_iteration_s == 0.0:
         raise ValueError(
             "iteration_time.planes: the mean batch takes no time, so no rate is finite; "
@@ -164,22 +165,6 @@ def binding_constraint(replica: Replica, sums: RequestSums) -> tuple[str, float]
             if completions < least:
                 binding, least = name, completions
     return binding, least
-
-
-def batch_ps(plane: Plane, sums: LengthSums, completions: float) -> float:
-    """Time of the mean batch by one plane, picoseconds."""
-    return plane.base_ps + completions * work_ps(plane, sums)
-
-
-def work_ps(plane: Plane, sums: LengthSums) -> float:
-    """Time that a request adds to the iterations it is in, all together, by one plane, picoseconds."""
-    doubled = (
-        2 * plane.prefill_token_ps * sums.prompt_tokens
-        + 2 * plane.decode_seq_ps * sums.decode_iterations
-        + 2 * plane.kv_token_ps * sums.decode_kv_tokens
-        + plane.attention_ps * sums.squared_prompt_tokens
-    )
-    return doubled / (2 * sums.requests)
 
 
 def _has_guarantee(replica: Replica, iteration_time: IterationTime, scheduler: Scheduler) -> bool:

@@ -48,6 +48,18 @@ class LengthSums(Protocol):
     def squared_prompt_tokens(self) -> float:
         """Sum of s^2."""
 
+    @property
+    def finished_prompts(self) -> float:
+        """Prompts whose prefill ends: one a request."""
+
+    @property
+    def prefill_chunks(self) -> float:
+        """Sum of the chunks that prompts are prefilled in."""
+
+    @property
+    def cached_tokens(self) -> float:
+        """Sum, over the chunks of a prompt, of what was cached of it before."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestSums:
@@ -88,6 +100,21 @@ class RequestSums:
     kv_area_blocks: int
     doubled_smooth_area_chunks: int
     max_kv_tokens: int
+
+    @property
+    def finished_prompts(self) -> int:
+        """Prompts whose prefill ends: one a request."""
+        return self.requests
+
+    @property
+    def prefill_chunks(self) -> int:
+        """Chunks, ceil(s / chunk)."""
+        return self.iterations - self.decode_iterations
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens cached before each chunk: the KV held after it, summed over chunks, less the chunks themselves."""
+        return self.kv_area_tokens - self.decode_kv_tokens - self.prompt_tokens
 
 
 _recent: RecentlyUsed[RequestSums] = RecentlyUsed(_REMEMBERED)

@@ -8,8 +8,9 @@ the means of the law.
 The sample is the work done in the window for each completion, that of requests in progress at its ends included,
 without what preemption made necessary. So those ends leave no noise either.
 
-Areas in blocks and numbers of chunks are no sums of powers of the lengths. For the sample they are taken in
-proportion to smooth stand-ins that are; the law's own values stay exact.
+Areas in blocks, numbers of chunks and what is cached before each are no sums of powers of the lengths. For the sample
+they are taken in proportion to smooth stand-ins that are; the law's own values stay exact. What a sample's chunks were
+in fact would not do: the budget cuts some, so that they are more than theory has, and it would err.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastq.closed_forms.rates import PS_PER_S, batch_ps, binding_constraint, longest_chunk_tokens
+from fastq.closed_forms.batch_time import batch_time
+from fastq.closed_forms.rates import PS_PER_S, binding_constraint, longest_chunk_tokens
 from fastq.closed_forms.request_sums import request_sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fastq.closed_forms.batch_time import BatchTime
     from fastq.closed_forms.request_sums import LengthSums, RequestSums
-    from fastq.model.iteration_time import Plane
     from fastq.model.point import Point
 
     Use = Callable[[LengthSums], float]
@@ -38,6 +40,9 @@ class Sample(NamedTuple):
     decode_iterations: float
     decode_kv_tokens: float
     squared_prompt_tokens: float
+    finished_prompts: float
+    prefill_chunks: float
+    cached_tokens: float
 
     def less(self, other: Sample) -> Sample:
         """The work of these requests without that of ``other``."""
@@ -59,15 +64,18 @@ class SampledTheory:
         At saturation, by the law.
     use
         What a request takes of the binding constraint, on average and up to a factor.
-    planes
-        Of the iteration time.
+    chunks
+        Chunks of the prompts of some requests, up to a factor.
+    time
+        What iterations take on average.
     """
 
     law: RequestSums
     binding: str
     completions_per_iteration: float
     use: Use
-    planes: tuple[Plane, ...]
+    chunks: Use
+    time: BatchTime
 
     def iterations(self, sample: LengthSums) -> float:
         """Iterations in which the binding constraint, if always met in full, lets the work of ``sample`` be done."""
@@ -77,7 +85,22 @@ class SampledTheory:
     def rate_rps(self, sample: LengthSums) -> float:
         """Service rate of theory for requests like those of ``sample``, requests/s."""
         completions = sample.requests / self.iterations(sample)
-        return completions * PS_PER_S / max(batch_ps(plane, sample, completions) for plane in self.planes)
+        return completions * PS_PER_S / self.time.mean_batch_ps(self.in_whole_chunks(sample), completions)
+
+    def in_whole_chunks(self, sample: LengthSums) -> Sample:
+        """The work of ``sample`` as theory has it: no chunk is cut by the budget."""
+        law = self.law
+        squares = sample.squared_prompt_tokens / law.squared_prompt_tokens
+        return Sample(
+            sample.requests,
+            sample.prompt_tokens,
+            sample.decode_iterations,
+            sample.decode_kv_tokens,
+            sample.squared_prompt_tokens,
+            sample.finished_prompts,
+            prefill_chunks=law.prefill_chunks * (self.chunks(sample) / self.chunks(law)),
+            cached_tokens=law.cached_tokens * squares,
+        )
 
     def ratio(self, sample: LengthSums) -> float:
         """The same over that of the law; 1 where the window was so short that no work is left in the sample."""
@@ -98,7 +121,18 @@ def sampled_theory(point: Point) -> SampledTheory:
     binding, completions = binding_constraint(replica, sums)
     single_chunk = int(point.law.prompt_tokens.max()) <= chunk_tokens
     use = _use(binding, chunk_tokens, replica.block_size, single_chunk=single_chunk)
-    return SampledTheory(sums, binding, completions, use, point.iteration_time.planes)
+    chunks = _chunks(chunk_tokens, single_chunk=single_chunk)
+    time = batch_time(point.iteration_time, replica)
+    return SampledTheory(sums, binding, completions, use, chunks, time)
+
+
+def _chunks(chunk_tokens: int, *, single_chunk: bool) -> Use:
+    def chunks(sums: LengthSums) -> float:
+        if single_chunk:
+            return sums.finished_prompts
+        return sums.prompt_tokens / chunk_tokens + 0.5 * sums.finished_prompts
+
+    return chunks
 
 
 def _use(binding: str, chunk_tokens: int, block_size: int, *, single_chunk: bool) -> Use:

@@ -49,4 +49,7 @@ def _sample(requests: int, work: Iterable[Work]) -> Sample:
         sum(each.decode_iterations for each in work),
         sum(each.decode_kv_tokens for each in work),
         sum(each.doubled_attention for each in work),
+        sum(each.finished_prompts for each in work),
+        sum(each.prefill_chunks for each in work),
+        sum(each.cached_tokens for each in work),
     )

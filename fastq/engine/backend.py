@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from fastq.engine.ensemble import Ensemble
 from fastq.engine.spread import spread
 from fastq.errors import BackendUnavailable
 from fastq.model.feasibility import infeasible_reason
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw
 from fastq.model.point import Arrivals, Point
 from fastq.model.replica import Replica
 from fastq.model.run import Run
 from fastq.model.scheduler import Admission, Scheduler
+from fastq.model.settings import TERM_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,7 +97,8 @@ def gpu_count() -> int:
 def warm_up(spec: Spec, backend: str = "cpu") -> None:
     """Compile, or load from the cache, the kernels that a run of ``spec`` needs, before threads or workers start.
 
-    What is compiled depends on the admission policy and on what is measured; on a GPU also on whether lengths and
+    What is compiled depends on the admission policy, on whether terms are added to the planes of the iteration time and
+    on what is measured; on a GPU also on whether lengths and
     slots fit in 16 bits. Beyond that no size matters: a token point does.
     """
     at_rates = {"rates", "slo", "metastability"} & set(spec.run.measure)
@@ -104,29 +106,45 @@ def warm_up(spec: Spec, backend: str = "cpu") -> None:
     if backend == "cuda":
         from fastq.engine.gpu_points import run_alone
 
-        for scheduler, narrow in _gpu_variants(spec):
+        for kind, narrow in _gpu_variants(spec):
             for rate_rps in rates:
-                run_alone(_token(scheduler, narrow=narrow), [0], rate_rps, requests=1)
+                run_alone(_token(kind, narrow=narrow), [0], rate_rps, requests=1)
         return
-    for scheduler in _schedulers(spec):
+    for kind in _kinds(spec):
         for rate_rps in rates:
-            Ensemble(_token(scheduler), [0], rate_rps).run_to(1)
+            Ensemble(_token(kind), [0], rate_rps).run_to(1)
 
 
-def _token(scheduler: Scheduler, *, narrow: bool = True) -> Encoded:
-    point = replace(_token_point(16 if narrow else 1 << 17), scheduler=scheduler)
+class _Kind(NamedTuple):
+    """What of a point decides what is compiled: whether admission looks ahead, and whether terms are added."""
+
+    lookahead: bool
+    terms: bool
+
+
+def _kind(point: Point) -> _Kind:
+    return _Kind(point.scheduler.admission is Admission.LOOKAHEAD, point.iteration_time.terms.any)
+
+
+def _token(kind: _Kind, *, narrow: bool = True) -> Encoded:
+    terms = Terms(prefill_ps=1) if kind.terms else NO_TERMS
+    point = replace(
+        _token_point(16 if narrow else 1 << 17),
+        scheduler=Scheduler(admission=Admission.LOOKAHEAD) if kind.lookahead else Scheduler(),
+        iteration_time=IterationTime((Plane(base_ps=1000),), terms),
+    )
     return encode(point, Run(warmup_requests=1), mean_running=1)
 
 
-def _gpu_variants(spec: Spec) -> list[tuple[Scheduler, bool]]:
-    """A scheduler for each kernel, and whether its arrays are narrow, as far as a look at the grid finds them.
+def _gpu_variants(spec: Spec) -> list[tuple[_Kind, bool]]:
+    """The kind of each kernel, and whether its arrays are narrow, as far as a look at the grid finds them.
 
     The look is at its corners, where the largest sizes stand, and at some points in between: a variant that is
     only elsewhere is compiled when it is first needed.
     """
     from fastq.engine.gpu_layout import Placed
 
-    found: dict[tuple[bool, bool], Scheduler] = {}
+    found: set[tuple[_Kind, bool]] = set()
     corners = (
         sum(position * stride for position, stride in zip(positions, _strides(spec.shape), strict=True))
         for positions in itertools.product(*({0, length - 1} for length in spec.shape))
@@ -135,8 +153,8 @@ def _gpu_variants(spec: Spec) -> list[tuple[Scheduler, bool]]:
         point = spec.point(index)
         if infeasible_reason(point) is None:
             placed = Placed(encode(point, spec.run, mean_running=1), [0], None)
-            found.setdefault((placed.encoded.lookahead, placed.narrow), point.scheduler)
-    return [(scheduler, narrow) for (_, narrow), scheduler in found.items()]
+            found.add((_kind(point), placed.narrow))
+    return sorted(found)
 
 
 def _strides(shape: Sequence[int]) -> list[int]:
@@ -144,20 +162,23 @@ def _strides(shape: Sequence[int]) -> list[int]:
     return [prod(shape[k + 1 :]) for k in range(len(shape))]
 
 
-def _schedulers(spec: Spec) -> list[Scheduler]:
-    """One scheduler of each kind that is compiled apart, among all that the grid combines."""
-    dimensions = [range(length) for length in spec.shape]
+def _kinds(spec: Spec) -> list[_Kind]:
+    """Each kind that is compiled apart, among all that the grid combines."""
+    dimensions: list[Sequence[int]] = [range(length) for length in spec.shape]
     first_axis = len(spec.shape) - len(spec.axes)
     for k, axis in enumerate(spec.axes):
-        if not axis.key.startswith("scheduler."):
+        if axis.key in TERM_KEYS:
+            # The first value that adds nothing, and the first that adds something.
+            by_effect = {bool(value): position for position, value in reversed([*enumerate(axis.settings)])}
+            dimensions[first_axis + k] = sorted(by_effect.values())
+        elif not axis.key.startswith("scheduler.") and axis.key != "replica.catalogue":
             dimensions[first_axis + k] = range(1)
-    kinds = {}
     strides = _strides(spec.shape)
-    for positions in itertools.product(*dimensions):
-        index = sum(position * stride for position, stride in zip(positions, strides, strict=True))
-        scheduler = spec.point(index).scheduler
-        kinds[scheduler.admission is Admission.LOOKAHEAD] = scheduler
-    return list(kinds.values())
+    indices = (
+        sum(position * stride for position, stride in zip(positions, strides, strict=True))
+        for positions in itertools.product(*dimensions)
+    )
+    return sorted({_kind(spec.point(index)) for index in indices})
 
 
 def _token_point(block_size: int) -> Point:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastq.model.iteration_time import IterationTime
     from fastq.model.point import Point
     from fastq.model.run import Run
 
@@ -51,6 +52,8 @@ class Encoded:
         Length of the timing wheel, a power of two beyond the longest stay.
     lookahead
         Whether admission keeps the profile of future memory.
+    terms
+        Whether anything is added to the largest plane of the iteration time.
     equal_lengths
         Whether all requests are alike.
     longest_tokens
@@ -62,6 +65,7 @@ class Encoded:
     slots: int
     wheel: int
     lookahead: bool
+    terms: bool
     equal_lengths: bool
     longest_tokens: int
 
@@ -148,15 +152,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         prompts=_frozen(law.prompt_tokens),
         outputs=_frozen(law.output_tokens),
         gaps=_frozen(interarrival_table(point.arrivals.process)),
-        planes=_frozen(
-            np.array(
-                [
-                    (p.base_ps, p.prefill_token_ps, p.decode_seq_ps, p.kv_token_ps, p.attention_ps)
-                    for p in point.iteration_time.planes
-                ],
-                np.int64,
-            )
-        ),
+        planes=_frozen(_planes(point.iteration_time)),
     )
     return Encoded(
         params,
@@ -164,9 +160,30 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         slots,
         wheel,
         lookahead=point.scheduler.admission is Admission.LOOKAHEAD,
+        terms=point.iteration_time.terms.any,
         equal_lengths=_all_equal(law.prompt_tokens) and _all_equal(law.output_tokens),
         longest_tokens=longest_prompt + longest_output,
     )
+
+
+def _planes(times: IterationTime) -> NDArray[np.int64]:
+    """Coefficients as kernels read them: a row a plane, and what is added to the largest in the first."""
+    terms = times.terms
+    planes = np.zeros((len(times.planes), layout.PLANE_COLUMNS), np.int64)
+    planes[:, : layout.PER_ATTENTION + 1] = [
+        (p.base_ps, p.prefill_token_ps, p.decode_seq_ps, p.kv_token_ps, p.attention_ps) for p in times.planes
+    ]
+    planes[0, layout.PER_PREFILL_SEQ :] = (
+        terms.prefill_seq_ps,
+        terms.finished_prompt_ps,
+        terms.prefill_kv_token_ps,
+        terms.prefill_ps,
+        terms.mixed_ps,
+        terms.mixed_kv_token_ps,
+        terms.jump_ps,
+        terms.jump_beyond_tokens,
+    )
+    return planes
 
 
 def _all_equal(lengths: NDArray[np.int32]) -> bool:

@@ -50,7 +50,7 @@ class Ensemble:
         self._params = encoded.for_replications(replications, arrival_rate_rps=arrival_rate_rps)
         self._tables = encoded.tables
         self._states = encoded.new_states(len(replications), latencies=not self._saturated)
-        self._advance = compiled_advance(self._saturated, encoded.lookahead, False)
+        self._advance = compiled_advance(self._saturated, encoded.lookahead, False, encoded.terms)
 
     def run_to(self, requests: int, stop: StopFlag | None = None) -> list[Replication]:
         """Run each until ``requests`` have completed inside its window, with a checkpoint half-way.

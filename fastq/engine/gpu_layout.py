@@ -51,9 +51,9 @@ class Placed:
     arrival_rate_rps: float | None
 
     @property
-    def kernel(self) -> tuple[bool, bool]:
-        """Which kernel carries them on: (saturated, lookahead)."""
-        return self.arrival_rate_rps is None, self.encoded.lookahead
+    def kernel(self) -> tuple[bool, bool, bool]:
+        """Which kernel carries them on: (saturated, lookahead, terms)."""
+        return self.arrival_rate_rps is None, self.encoded.lookahead, self.encoded.terms
 
     @property
     def narrow(self) -> bool:

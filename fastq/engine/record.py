@@ -82,7 +82,7 @@ def record(
         Finished requests after which the recording ends.
     """
     encoded = encode(point, run, mean_running=closed_forms(point).mean_running)
-    compiled = compiled_advance(arrival_rate_rps is None, encoded.lookahead, True)
+    compiled = compiled_advance(arrival_rate_rps is None, encoded.lookahead, True, encoded.terms)
     raw = record_raw(
         encoded,
         compiled,

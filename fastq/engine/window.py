@@ -90,12 +90,18 @@ def read_window(x: list[int], histograms: Sequence[Occupied]) -> Replication:
             decode_iterations=x[layout.SUM_RUNNING] - x[layout.SUM_PREFILLING],
             decode_kv_tokens=x[layout.SUM_KV_TOKENS] - x[layout.SUM_PREFILL_KV],
             doubled_attention=x[layout.SUM_ATTENTION2],
+            finished_prompts=_finished_prompts(x),
+            prefill_chunks=x[layout.SUM_PREFILLING],
+            cached_tokens=x[layout.SUM_PREFILL_KV] - x[layout.SUM_PREFILL],
         ),
         redone=Work(
             prefill_tokens=x[layout.REDONE_PREFILL],
             decode_iterations=x[layout.REDONE_DECODES],
             decode_kv_tokens=x[layout.REDONE_DECODE_KV],
             doubled_attention=x[layout.REDONE_ATTENTION2],
+            finished_prompts=x[layout.REDONE_FINISHED],
+            prefill_chunks=x[layout.REDONE_CHUNKS],
+            cached_tokens=x[layout.REDONE_CACHED],
         ),
         stopped_kv=_stopped(x, layout.STOP_KV, layout.STOPPED_KV),
         stopped_seqs=_stopped(x, layout.STOP_SEQS, layout.STOPPED_SEQS),
@@ -113,6 +119,13 @@ def read_window(x: list[int], histograms: Sequence[Occupied]) -> Replication:
 
 def _since_start_ps(x: list[int], whole_ns: int, rest_ps: int) -> int:
     return (x[whole_ns] - x[layout.START_NS]) * 1000 + x[rest_ps] - x[layout.START_PS]
+
+
+def _finished_prompts(x: list[int]) -> int:
+    """Prefills that ended: each led to a completion at once, or to decoding, which a completion or preemption ends."""
+    more_decoding = x[layout.DECODING] - x[layout.START_DECODING]
+    completed = x[layout.COMPLETED] - x[layout.START_COMPLETED]
+    return more_decoding + completed + x[layout.PREEMPTED_DECODING]
 
 
 def _stopped(x: list[int], stop: int, register: int) -> int:

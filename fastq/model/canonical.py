@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 from fastq.model.iteration_time import Plane
 from fastq.model.lengths import LengthLaw
 from fastq.model.resolve import settled
-from fastq.model.settings import SETTINGS, ReplicaEntry, Value
+from fastq.model.settings import JUMP_BEYOND_KEY, JUMP_KEY, SETTINGS, TERM_KEYS, ReplicaEntry, Value
 from fastq.model.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from fastq.model.grid import Axis
     from fastq.model.marginals import Marginal
@@ -79,7 +79,8 @@ def _canonical(key: str, value: Value) -> object:
     if isinstance(value, LengthLaw):
         return {"sha256": value.digest}
     if isinstance(value, ReplicaEntry):
-        return {inner: _canonical(inner, entry) for inner, entry in sorted(value.layer.items())}
+        layer = _without_idle_terms(value.layer)
+        return {inner: _canonical(inner, entry) for inner, entry in sorted(layer.items())}
     if isinstance(value, tuple):
         return [_plane(plane) for plane in value]
     if value is None or isinstance(value, (int, float, str)):
@@ -112,9 +113,17 @@ def _settings(spec: Spec, layer: Layer) -> dict[str, object]:
         values[_PLANES] = (Plane(base_ps=cast("int", values.pop("iteration_time.constant"))),)
     return {
         key: _canonical(key, value)
-        for key, value in sorted(values.items())
+        for key, value in sorted(_without_idle_terms(values, varied).items())
         if key not in varied and key not in _DECIDES_ONLY_OTHERS
     }
+
+
+def _without_idle_terms(values: Layer, varied: Collection[str] = ()) -> Layer:
+    """Leave out terms of the iteration time that add nothing: they are as good as not given."""
+    idle = {key for key in TERM_KEYS if not values.get(key) and key not in varied}
+    if JUMP_KEY in idle and JUMP_BEYOND_KEY not in varied:
+        idle.add(JUMP_BEYOND_KEY)
+    return {key: value for key, value in values.items() if key not in idle}
 
 
 def _tables(spec: Spec) -> dict[str, str]:

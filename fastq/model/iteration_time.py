@@ -1,13 +1,15 @@
-"""How long one iteration takes: the largest of several planes, each affine in what the batch holds."""
+"""How long one iteration takes: the largest of several planes, each affine in what the batch holds, and more terms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from fastq.model.reading import check_names, exact, read_list, read_real, read_table, round_half_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastq.model.reading import Place
 
 MAX_PLANES = 8
@@ -43,18 +45,81 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What is added to the largest plane, in whole picoseconds per unit.
+
+    Parameters
+    ----------
+    prefill_seq_ps
+        Per prompt in prefill in the batch.
+    finished_prompt_ps
+        Per prompt whose prefill ends in the batch.
+    prefill_kv_token_ps
+        Per KV token that prefill chunks read again: what was cached of their prompts before them.
+    prefill_ps
+        In a batch that prefills.
+    mixed_ps
+        In a batch that both prefills and decodes.
+    mixed_kv_token_ps
+        Per KV token held by decoding requests in a batch that both prefills and decodes.
+    jump_ps
+        In a batch of more than ``jump_beyond_tokens`` tokens, prefill tokens and decoding requests together.
+    jump_beyond_tokens
+        Tokens; 0 where there is no jump.
+    """
+
+    prefill_seq_ps: int = 0
+    finished_prompt_ps: int = 0
+    prefill_kv_token_ps: int = 0
+    prefill_ps: int = 0
+    mixed_ps: int = 0
+    mixed_kv_token_ps: int = 0
+    jump_ps: int = 0
+    jump_beyond_tokens: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is added."""
+        return self != NO_TERMS
+
+
+NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class IterationTime:
-    """The largest of ``planes`` (at least one, at most :data:`MAX_PLANES`)."""
+    """The largest of ``planes`` (at least one, at most :data:`MAX_PLANES`), and what ``terms`` add to it."""
 
     planes: tuple[Plane, ...]
+    terms: Terms = NO_TERMS
 
     @property
     def is_constant(self) -> bool:
         """Whether every iteration takes the same time."""
-        return all(
+        return not self.terms.any and all(
             plane.prefill_token_ps == plane.decode_seq_ps == plane.kv_token_ps == plane.attention_ps == 0
             for plane in self.planes
         )
+
+    def document(self) -> list[list[int]]:
+        """Return all coefficients, those of the terms last and only where anything is added."""
+        planes = [list(astuple(plane)) for plane in self.planes]
+        return [*planes, list(astuple(self.terms))] if self.terms.any else planes
+
+
+TERM_UNITS = {
+    "prefill_seq_us": ("prefill_seq_ps", 10**6),
+    "finished_prompt_us": ("finished_prompt_ps", 10**6),
+    "prefill_kv_token_ns": ("prefill_kv_token_ps", 10**3),
+    "prefill_ms": ("prefill_ps", 10**9),
+    "mixed_ms": ("mixed_ps", 10**9),
+    "mixed_kv_token_ns": ("mixed_kv_token_ps", 10**3),
+    "jump_ms": ("jump_ps", 10**9),
+}
+"""Coefficient of a term as written: field it fills, and picoseconds in its unit."""
+
+JUMP_BEYOND = "jump_beyond_tokens"
+"""The batch size of a jump, as written."""
 
 
 _UNITS = {
@@ -95,6 +160,24 @@ def _read_plane(value: object, place: Place) -> Plane:
         number = read_real(coefficient, place.below(f".{name}"), 0, MAX_ITERATION_PS / unit_ps)
         coefficients[field] = round_half_up(exact(number) * unit_ps)
     return Plane(**coefficients)
+
+
+def make_terms(coefficients: Mapping[str, float], jump_beyond_tokens: int) -> Terms:
+    """Make terms of coefficients as written, to whole picoseconds, halves up; those that are absent are 0.
+
+    Parameters
+    ----------
+    coefficients
+        By name of :data:`TERM_UNITS`, in the unit of the name.
+    jump_beyond_tokens
+        Batch size, tokens, beyond which the jump counts.
+    """
+    amounts = {
+        TERM_UNITS[name][0]: round_half_up(exact(amount) * TERM_UNITS[name][1])
+        for name, amount in coefficients.items()
+    }
+    jumps = amounts.get("jump_ps", 0) > 0
+    return Terms(**amounts, jump_beyond_tokens=jump_beyond_tokens if jumps else 0)
 
 
 def shown_planes(planes: tuple[Plane, ...]) -> str:

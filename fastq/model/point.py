@@ -73,7 +73,7 @@ class Point:
             self.law.digest,
             self.arrivals.process,
             astuple(self.replica),
-            [astuple(plane) for plane in self.iteration_time.planes],
+            self.iteration_time.document(),
             [scheduler.admission, scheduler.preemption, scheduler.token_convention],
         ]
         return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()

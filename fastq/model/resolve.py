@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fastq.model.iteration_time import MAX_ITERATION_PS, IterationTime, Plane
+from fastq.model.iteration_time import MAX_ITERATION_PS, TERM_UNITS, IterationTime, Plane, make_terms
 from fastq.model.replica import Replica
 from fastq.model.scheduler import PRESETS, Admission, Preemption, Scheduler, TokenConvention
-from fastq.model.settings import DEFAULTS, SETTINGS, Layer, ReplicaEntry, Value, overlay
+from fastq.model.settings import (
+    DEFAULTS,
+    JUMP_BEYOND_KEY,
+    JUMP_KEY,
+    SETTINGS,
+    TERM_KEYS,
+    Layer,
+    ReplicaEntry,
+    Value,
+    overlay,
+)
 
 if TYPE_CHECKING:
     from fastq.errors import SpecError
+    from fastq.model.iteration_time import Terms
     from fastq.model.reading import Place
 
 NOT_GIVEN: Layer = {}
+
+_PLANE_KEYS = frozenset({"iteration_time.constant", "iteration_time.planes"})
+_ALL_TERM_KEYS = frozenset({*TERM_KEYS, JUMP_BEYOND_KEY})
 
 
 class Resolved(NamedTuple):
@@ -24,9 +38,14 @@ class Resolved(NamedTuple):
 
 
 def settled(given: Layer) -> dict[str, Value]:
-    """Fill what was not given: preset before catalogue before default."""
+    """Fill what was not given: preset before catalogue before default.
+
+    Terms of a catalogue entry go with its planes: where those are replaced, they hold no longer.
+    """
     entry = given.get("replica.catalogue")
     below = entry.layer if isinstance(entry, ReplicaEntry) else NOT_GIVEN
+    if not _PLANE_KEYS.isdisjoint(given):
+        below = {key: value for key, value in below.items() if key not in _ALL_TERM_KEYS}
     preset = PRESETS[str(given.get("scheduler.preset", DEFAULTS["scheduler.preset"]))]
     return {**DEFAULTS, **overlay({**below, **preset}, given)}
 
@@ -84,14 +103,33 @@ def _chunk_missing(values: Layer, place: Place) -> SpecError:
 
 def iteration_time(values: Layer, place: Place) -> IterationTime:
     """Make the iteration time of settled values."""
+    terms = _terms(values, place)
     if "iteration_time.constant" in values:
-        return IterationTime((Plane(base_ps=cast("int", values["iteration_time.constant"])),))
+        return IterationTime((Plane(base_ps=cast("int", values["iteration_time.constant"])),), terms)
     if "iteration_time.planes" in values:
-        return IterationTime(cast("tuple[Plane, ...]", values["iteration_time.planes"]))
+        return IterationTime(cast("tuple[Plane, ...]", values["iteration_time.planes"]), terms)
     raise place.at("iteration_time").missing(
         'is missing: give iteration_time.constant, as in "37.2 ms", or iteration_time.planes, '
         "or replica.catalogue"
     )
+
+
+def _terms(values: Layer, place: Place) -> Terms:
+    jumps = bool(values.get(JUMP_KEY))
+    if jumps and JUMP_BEYOND_KEY not in values:
+        raise place.at(JUMP_BEYOND_KEY).missing(
+            f"is missing: {JUMP_KEY} needs it; it is the batch size, in tokens, beyond which iterations take longer"
+        )
+    if JUMP_KEY not in values and JUMP_BEYOND_KEY in values:
+        raise place.at(JUMP_KEY).missing(
+            f"is missing: {JUMP_BEYOND_KEY} needs it; it is how much longer iterations beyond that size take"
+        )
+    coefficients = {
+        name: cast("float", values[key])
+        for name, key in zip(TERM_UNITS, TERM_KEYS, strict=True)
+        if key in values
+    }
+    return make_terms(coefficients, cast("int", values.get(JUMP_BEYOND_KEY, 0)))
 
 
 def scheduler(values: Layer) -> Scheduler:
@@ -126,7 +164,15 @@ def longest_iteration_ps(times: IterationTime, system: Replica, longest_request_
     prefill = min(system.max_num_batched_tokens or capacity, capacity)
     decoding = min(system.max_num_seqs or capacity, capacity)
     length = min(longest_request_tokens, capacity, system.max_model_len or capacity)
-    return max(
+    terms = times.terms
+    added = (
+        (terms.prefill_seq_ps + terms.finished_prompt_ps) * min(prefill, decoding)
+        + (terms.prefill_kv_token_ps + terms.mixed_kv_token_ps) * capacity
+        + terms.prefill_ps
+        + terms.mixed_ps
+        + terms.jump_ps
+    )
+    return added + max(
         plane.base_ps
         + plane.prefill_token_ps * prefill
         + plane.decode_seq_ps * decoding

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Literal, cast
 from fastq.errors import SpecError
 from fastq.model.catalogue import load_replica, load_workload, replica_path
 from fastq.model.duration import read_duration_ps, seconds, shown_duration
-from fastq.model.iteration_time import Plane, read_planes, shown_planes
+from fastq.model.iteration_time import (
+    JUMP_BEYOND,
+    MAX_ITERATION_PS,
+    TERM_UNITS,
+    Plane,
+    read_planes,
+    shown_planes,
+)
 from fastq.model.lengths import LengthLaw
 from fastq.model.marginals import Marginal, read_marginal
 from fastq.model.reading import (
@@ -232,6 +239,11 @@ _ALL = (
         _planes_text,
         rivals=frozenset({"iteration_time.constant"}),
     ),
+    *(
+        _real(f"iteration_time.{name}", 0, MAX_ITERATION_PS / unit_ps)
+        for name, (_, unit_ps) in TERM_UNITS.items()
+    ),
+    _whole(f"iteration_time.{JUMP_BEYOND}", 1, MAX_LIMIT, "tokens"),
     _word("scheduler.preset", tuple(PRESETS)),
     _word("scheduler.admission", tuple(Admission)),
     _word("scheduler.preemption", tuple(Preemption)),
@@ -240,6 +252,11 @@ _ALL = (
 
 SETTINGS: dict[str, Setting] = {setting.key: setting for setting in _ALL}
 """Every key that a point is made of, in the order in which they are listed."""
+
+TERM_KEYS = tuple(f"iteration_time.{name}" for name in TERM_UNITS)
+"""Keys of what is added to the planes; 0 where they have no value."""
+
+JUMP_KEY, JUMP_BEYOND_KEY = "iteration_time.jump_ms", f"iteration_time.{JUMP_BEYOND}"
 
 SECTIONS = ("workload", "replica", "iteration_time", "scheduler")
 
