@@ -23,14 +23,14 @@ from fastq.closed_forms.kv_area import growth_area, prefill_area
 from fastq.closed_forms.rates import drift_rate_rps
 from fastq.closed_forms.recently_used import RecentlyUsed
 from fastq.closed_forms.request_sums import request_sums
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw
 from fastq.model.point import Arrivals, Point
 from fastq.model.replica import Replica
 from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ENGINE, PAPER = TokenConvention.ENGINE, TokenConvention.PAPER
@@ -53,6 +53,7 @@ def make_point(
     convention: TokenConvention = ENGINE,
     admission: Admission = Admission.PROMPT,
     preemption: Preemption = Preemption.RECOMPUTE,
+    terms: Terms = NO_TERMS,
     **replica: int | float | None,
 ) -> Point:
     """A replica without limits but its memory, in blocks of one token, unless told otherwise."""
@@ -64,7 +65,7 @@ def make_point(
         law=law,
         arrivals=Arrivals(),
         replica=dataclasses.replace(unlimited, **replica),
-        iteration_time=IterationTime(planes or (Plane(base_ps=10 * PS_PER_MS),)),
+        iteration_time=IterationTime(planes or (Plane(base_ps=10 * PS_PER_MS),), terms),
         scheduler=Scheduler(admission=admission, preemption=preemption, token_convention=convention),
     )
 
@@ -77,6 +78,8 @@ class Walk(NamedTuple):
     charged_tokens: int
     decode_kv_tokens: int
     attention: Fraction
+    chunks: int
+    cached_tokens: int
     area_tokens: int
     area_blocks: int
     largest_kv: int
@@ -84,9 +87,10 @@ class Walk(NamedTuple):
 
 def walk(prompt: int, output: int, chunk: int, block: int, convention: TokenConvention) -> Walk:
     held, decode_kv, charged, attention = [], 0, 0, Fraction(0)
-    cached = 0
+    cached = cached_before = 0
     while cached < prompt:
         part = min(chunk, prompt - cached)
+        cached_before += cached
         attention += part * (cached + Fraction(part, 2))
         charged += part
         cached += part
@@ -105,6 +109,8 @@ def walk(prompt: int, output: int, chunk: int, block: int, convention: TokenConv
         charged_tokens=charged,
         decode_kv_tokens=decode_kv,
         attention=attention,
+        chunks=prefills,
+        cached_tokens=cached_before,
         area_tokens=sum(held),
         area_blocks=sum(math.ceil(Fraction(tokens, block)) for tokens in held),
         largest_kv=cached,
@@ -114,6 +120,25 @@ def walk(prompt: int, output: int, chunk: int, block: int, convention: TokenConv
 def pairs_of(law: LengthLaw) -> list[tuple[int, int]]:
     prompts, outputs = law.prompt_tokens.tolist(), law.output_tokens.tolist()
     return list(zip(prompts, outputs, strict=True) if law.joint else itertools.product(prompts, outputs))
+
+
+def leading_up_to_the_jump(times: IterationTime, most_tokens: int) -> Iterator[Plane]:
+    """The steepest planes of whole slopes that are below a plane up to the jump, and nowhere above it with the jump."""
+    beyond, jump_ps = times.terms.jump_beyond_tokens, times.terms.jump_ps
+    for plane in times.planes:
+        slopes = [
+            slope
+            for slope in range(jump_ps + 1)
+            if plane.base_ps >= slope * beyond and slope * (most_tokens - beyond) <= jump_ps
+        ]
+        if jump_ps and most_tokens > beyond:
+            yield Plane(
+                plane.base_ps - slopes[-1] * beyond,
+                plane.prefill_token_ps + slopes[-1],
+                plane.decode_seq_ps + slopes[-1],
+                plane.kv_token_ps,
+                plane.attention_ps,
+            )
 
 
 def walked_forms(point: Point) -> ClosedForms:
@@ -145,17 +170,32 @@ def walked_forms(point: Point) -> ClosedForms:
         constraints["tokens"] = replica.max_num_batched_tokens / charged
     completions = min(constraints.values())
     binding = next(name for name, value in constraints.items() if value == completions)
+    terms = point.iteration_time.terms
+    most_tokens = min(
+        replica.max_num_batched_tokens or replica.kv_capacity_tokens, replica.kv_capacity_tokens
+    )
+    most_prefill = min(most_tokens, (replica.max_num_seqs or most_tokens) * replica.prefill_chunk_tokens)
+    added = (
+        terms.prefill_seq_ps * mean(w.chunks for w in walks)
+        + terms.finished_prompt_ps
+        + terms.prefill_kv_token_ps * mean(w.cached_tokens for w in walks)
+        + terms.prefill_ps * prompts / most_prefill
+    )
     batch_s = Fraction(
         max(
             plane.base_ps
             + completions
             * (
-                plane.prefill_token_ps * prompts
+                added
+                + plane.prefill_token_ps * prompts
                 + plane.decode_seq_ps * decodes
                 + plane.kv_token_ps * decode_kv
                 + plane.attention_ps * attention
             )
-            for plane in point.iteration_time.planes
+            for plane in [
+                *point.iteration_time.planes,
+                *leading_up_to_the_jump(point.iteration_time, most_tokens),
+            ]
         )
     ) / (10**12)
     smooth = mean((1 + Fraction(s, chunk)) * s / 2 + s * o + Fraction(o * (o + 1), 2) for s, o in pairs)
@@ -198,6 +238,10 @@ laws = st.one_of(
     ),
 )
 planes = st.builds(Plane, st.integers(1, 50), *[st.integers(0, 9)] * 4)
+terms = st.one_of(
+    st.just(NO_TERMS),
+    st.builds(Terms, *[st.integers(0, 30)] * 6, st.integers(1, 2000), st.integers(1, 40)),
+)
 
 
 @st.composite
@@ -219,6 +263,7 @@ def points(draw: st.DrawFn) -> Point:
         max_num_batched_tokens=draw(st.none() | st.integers(1, 300)),
         max_model_len=draw(st.none() | st.integers(shortest, 130)),
         watermark=draw(st.sampled_from([0.0, 0.0, 0.01])),
+        terms=draw(terms),
     )
 
 

@@ -13,7 +13,7 @@ from fastq.closed_forms import closed_forms
 from fastq.closed_forms.losses import Losses
 from fastq.closed_forms.sampled import sampled_theory
 from fastq.engine.account import account, sample_of
-from fastq.model.iteration_time import Plane
+from fastq.model.iteration_time import Plane, Terms
 from fastq.model.point import Point
 
 AFFINE = Plane(
@@ -23,8 +23,34 @@ COMPUTE = Plane(
     base_ps=8 * PS_PER_MS, prefill_token_ps=30_000_000, decode_seq_ps=20_000_000, kv_token_ps=50_000
 )
 READS = Plane(base_ps=14 * PS_PER_MS, prefill_token_ps=0, decode_seq_ps=0, kv_token_ps=60_000)
+LINEAR = Terms(prefill_seq_ps=2 * PS_PER_MS, finished_prompt_ps=3 * PS_PER_MS, prefill_kv_token_ps=3_000_000)
+KINDS = Terms(
+    prefill_ps=PS_PER_MS,
+    mixed_ps=3 * PS_PER_MS,
+    mixed_kv_token_ps=20_000,
+    jump_ps=5 * PS_PER_MS,
+    jump_beyond_tokens=512,
+)
 SYSTEMS = {
     "kv, recompute": {},
+    "kv, terms of prompts": {"terms": LINEAR},
+    "kv, restart, terms of prompts in small chunks": {
+        "terms": LINEAR,
+        "preemption": "restart",
+        "prefill_chunk_tokens": 100,
+    },
+    "kv, terms of batches": {"terms": KINDS},
+    "seqs, terms of prompts in small chunks": {
+        "max_num_seqs": 64,
+        "terms": LINEAR,
+        "prefill_chunk_tokens": 100,
+    },
+    "seqs, terms of batches": {"max_num_seqs": 64, "terms": KINDS},
+    "tokens, terms of prompts": {
+        "max_num_batched_tokens": 256,
+        "prefill_chunk_tokens": 256,
+        "terms": LINEAR,
+    },
     "kv, restart": {"preemption": "restart"},
     "kv, chunk": {"admission": "chunk"},
     "kv, peak": {"admission": "peak"},
@@ -85,6 +111,9 @@ def test_the_terms_add_up_and_leave_next_to_nothing_unexplained(name):
         ("kv, peak", "reservation", 0.04),
         ("kv, lookahead", "admission", 0.001),
         ("kv, two planes", "imbalance", 0.05),
+        ("seqs, terms of batches", "imbalance", 0.05),
+        ("tokens, terms of prompts", "imbalance", 0.01),
+        ("kv, terms of prompts", "recomputation", 0.05),
         ("seqs and kv", "ties", 0.01),
     ],
 )
@@ -96,9 +125,11 @@ def test_the_term_that_must_be_the_largest_is(name, term, least):
     assert terms[term] > least
 
 
-def test_nothing_is_lost_where_slots_alone_bind():
-    losses, _ = lost(system("seqs"))
-    assert dataclasses.astuple(losses) == pytest.approx([0.0] * 8, abs=1e-4)
+@pytest.mark.parametrize(("name", "off"), [("seqs", 1e-4), ("seqs, terms of prompts in small chunks", 2e-4)])
+def test_nothing_is_lost_where_slots_alone_bind(name, off):
+    """Chunks, and what is cached before them, are followed by stand-ins: that leaves a little noise."""
+    losses, _ = lost(system(name))
+    assert dataclasses.astuple(losses) == pytest.approx([0.0] * 8, abs=off)
 
 
 def test_reserved_memory_of_equal_requests_is_known():

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import count, product
 
 import pytest
-from oracle import Config, Request, Trace, simulate
+from oracle import Config, Request, Terms, Trace, simulate
 
 MS_NS = 10**6
 CONSTANT_MS = ((10**9, 0, 0, 0, 0),)
@@ -94,6 +94,34 @@ def test_iteration_time_is_the_largest_plane_and_half_attention_units_are_cut_of
     trace = run(replace(DEFAULT, planes=planes), (3, 2))
     # Prefill: 10 + 3 x 3 + 9 // 2 = 23; decode: 10 + 5 + 7 x 4 = 43.
     assert column(trace, "duration_ps") == [23, 43]
+
+
+FREE = replace(DEFAULT, prefill_chunk_tokens=4, planes=((100, 0, 0, 0, 0),))
+
+
+@pytest.mark.parametrize(
+    ("terms", "added"),
+    [
+        # Prompts of 10 in chunks of 4, 4 and 2, and of 3 in one: they decode from the iteration after.
+        (Terms(prefill_seq=5), [10, 5, 5, 0, 0]),
+        (Terms(finished_prompt=7), [7, 0, 7, 0, 0]),
+        (Terms(prefill_kv_token=2), [0, 8, 16, 0, 0]),
+        (Terms(prefills=9), [9, 9, 9, 0, 0]),
+        (Terms(mixed=11), [0, 11, 11, 0, 0]),
+        (Terms(mixed_kv_token=3), [0, 12, 15, 0, 0]),
+        (Terms(jump=50, jump_beyond=3), [50, 50, 0, 0, 0]),
+        (Terms(jump=50, jump_beyond=4), [50, 50, 0, 0, 0]),
+        (Terms(jump=50, jump_beyond=5), [50, 0, 0, 0, 0]),
+        (Terms(jump=50, jump_beyond=7), [0, 0, 0, 0, 0]),
+        (Terms(prefill_seq=5, mixed=11, jump=50, jump_beyond=1), [60, 66, 66, 50, 0]),
+    ],
+)
+def test_terms_are_added_to_the_largest_plane(terms, added):
+    trace = run(replace(FREE, terms=terms), (10, 3), (3, 4))
+    assert column(trace, "prefill_tokens") == [7, 4, 2, 0, 0]
+    assert column(trace, "decodes") == [0, 1, 1, 2, 1]
+    assert column(trace, "decode_kv_tokens") == [0, 4, 5, 17, 12]
+    assert column(trace, "duration_ps") == [100 + each for each in added]
 
 
 def test_clock_carries_what_is_below_a_nanosecond_and_an_idle_jump_drops_it():
