@@ -76,7 +76,7 @@ def test_it_prints_planes_errors_terms_and_what_it_wrote(made):
         "Relative error of the fit",
         "decode only",
         "What the iteration time lacks",
-        "reported, not simulated",
+        "These terms are not simulated",
         "attention can't be told: the log has no such column",
         "KV capacity: 200,000 tokens",
         "wrote fit.png\nwrote engine.toml\n",
@@ -131,6 +131,40 @@ def test_a_spec_takes_the_file_relative_to_itself(made, tmp_path):
     assert point.replica.kv_capacity_tokens == CAPACITY
     assert point.iteration_time.planes[0].base_ps == pytest.approx(1e12 * PLANE[0], rel=0.02)
     assert main(["theory", str(spec)]) == 0
+
+
+def test_terms_that_a_log_shows_are_written_and_simulated(log, tmp_path, monkeypatch, capsys):
+    """2 ms are planted where a batch prefills, which does both in this log, and 5 ms beyond 1,024 tokens."""
+    lines = [line.split(",") for line in log.read_text().splitlines()[1:]]
+    rows = [(int(p), int(d), int(k), float(ms)) for p, d, k, ms in lines]
+    planted = [(p, d, k, ms + 2 * (p > 0) + 5 * (p + d > 1024)) for p, d, k, ms in rows]
+    header = "prefill_tokens,decode_seqs,kv_tokens,step_time_ms\n"
+    (tmp_path / "planted.csv").write_text(
+        header + "\n".join(",".join(map(str, row)) for row in planted) + "\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ["calibrate", "planted.csv", "--planes", "1", "--kv-capacity-tokens", str(CAPACITY)]
+    assert main([*words, "-o", "engine.toml"]) == 0
+    printed = capsys.readouterr().out
+    assert "Added to the largest plane" in printed
+    assert "a jump beyond 1,024 tokens" in printed
+    entry = tomllib.loads((tmp_path / "engine.toml").read_text(encoding="utf-8"))
+    assert entry["iteration_time"]["jump_ms"] == pytest.approx(5, rel=0.1)
+    assert entry["iteration_time"]["jump_beyond_tokens"] == 1024
+    assert entry["iteration_time"]["prefill_ms"] == pytest.approx(2, rel=0.3)
+    assert "a batch that prefills" in entry["provenance"]["fit"]
+    assert "prefills" not in entry["provenance"]["missing"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {each["key"] for each in found["added_terms"]} == {"prefill_ms", "jump_ms"}
+    assert found["held_out_error_with_terms"] < found["held_out_error_of_planes"]
+    (tmp_path / "spec.toml").write_text(
+        "[workload]\nprompt_tokens = { constant = 40 }\noutput_tokens = { constant = 40 }\n"
+        "[replica]\ncatalogue = './engine.toml'\n"
+    )
+    terms = load_spec(str(tmp_path / "spec.toml")).point(0).iteration_time.terms
+    written = {each["key"]: each["ps"] for each in found["added_terms"]}
+    assert (terms.prefill_ps, terms.jump_ps) == (written["prefill_ms"], written["jump_ms"])
 
 
 def test_json_holds_what_the_text_does(log):

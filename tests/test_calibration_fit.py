@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,10 @@ from fastq.calibration.calibration import calibrate, planes_seconds
 from fastq.calibration.design import design_of
 from fastq.calibration.folds import folds, resamples
 from fastq.calibration.iteration_log import CACHED_TOKENS, FINISHING_PROMPTS, IterationLog
-from fastq.calibration.missing_terms import missing_terms
 from fastq.calibration.plane_fit import fit_planes, fitted_seconds
+from fastq.calibration.term_choice import choose_terms
 from fastq.errors import SpecError
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.model.iteration_time import TERM_UNITS, IterationTime, Plane
 
 ROWS = 600
 ONE = np.array([[8e-3, 30e-6, 20e-6, 150e-9, 2e-9]])
@@ -208,14 +210,22 @@ def test_a_term_that_is_missing_is_found_and_one_that_is_not_is_not():
         jump = 4e-3 * (columns[:, 1] + columns[:, 2] > 256)
         return noisy(ONE, 0.01)(columns) + jump
 
-    found = {each.name: each for each in calibrate(log_of(seconds), planes=1).terms}
-    (jump,) = (each for name, each in found.items() if name.startswith("a jump beyond"))
+    calibration = calibrate(log_of(seconds), planes=1)
+    (jump,) = calibration.added
     assert jump.name == "a jump beyond 256 tokens"
+    assert calibration.iteration_time.terms.jump_ps == pytest.approx(4e9, rel=0.1)
+    assert calibration.iteration_time.terms.jump_beyond_tokens == 256
+    assert calibration.error_with_terms == pytest.approx(calibration.error_of_planes - jump.drop)
+    found = {each.name: each for each in calibration.terms}
     assert jump.carries_weight
     assert jump.coefficient_s == pytest.approx(4e-3, rel=0.1)
     assert found["prompts that finish their prefill"].why_not == "no such column"
 
-    without = {each.name: each for each in calibrate(log_of(noisy(ONE, 0.01)), planes=1).terms}
+    nothing = calibrate(log_of(noisy(ONE, 0.01)), planes=1)
+    assert nothing.added == ()
+    assert not nothing.iteration_time.terms.any
+    assert nothing.error_with_terms == nothing.error_of_planes
+    without = {each.name: each for each in nothing.terms}
     assert abs(without["KV that prefill chunks read again"].drop) < 1e-4
     assert without["KV that prefill chunks read again"].drop_error is not None
 
@@ -241,9 +251,38 @@ def test_a_planted_cost_of_finishing_prompts_or_of_cached_tokens_is_measured(nam
     )
     design = design_of(made)
     fit = fit_planes(design.columns, seconds, 1)
-    found = {each.name: each for each in missing_terms(made, design.columns, fit)}
-    assert found[name].carries_weight
-    assert found[name].coefficient_s == pytest.approx(finishing_s + cached_s, rel=0.05)
+    choice = choose_terms(made, design.columns, fit)
+    (found,) = choice.added
+    assert found.name == name
+    assert found.carries_weight
+    assert found.coefficient_s == pytest.approx(finishing_s + cached_s, rel=0.05)
+    assert choice.fit.planes == pytest.approx(ONE, rel=0.05)
+    assert not any(each.carries_weight and (each.drop or 0) > 1e-3 for each in choice.missing)
+
+
+def test_several_planted_terms_are_taken_the_largest_first_and_fitted_together():
+    log = log_of(exact(ONE))
+    mixed = (log.prefill_tokens > 0) & (log.decode_seqs > 0)
+    jump = log.prefill_tokens + log.decode_seqs > 512
+    found = calibrate(replace(log, seconds=log.seconds + 5e-3 * mixed + 2e-3 * jump), planes=1)
+    assert {each.key for each in found.added} == {"mixed_ms", "jump_ms"}
+    drops = [each.drop for each in found.added]
+    assert drops == sorted(drops, reverse=True)
+    terms = found.iteration_time.terms
+    assert (terms.mixed_ps, terms.jump_ps) == pytest.approx((5e9, 2e9), rel=0.05)
+    assert terms.jump_beyond_tokens == 512
+    assert np.all(found.term_low_ps <= [getattr(terms, TERM_UNITS[each.key][0]) for each in found.added])
+    assert found.errors[0].worst < 1e-3
+
+
+def test_a_term_that_would_have_to_be_negative_is_reported_and_not_taken():
+    log = log_of(exact(ONE))
+    mixed = (log.prefill_tokens > 0) & (log.decode_seqs > 0)
+    found = calibrate(replace(log, seconds=log.seconds - 2e-3 * mixed), planes=1)
+    (term,) = (each for each in found.terms if each.key == "mixed_ms")
+    assert term.carries_weight
+    assert term.coefficient_s == pytest.approx(-2e-3, rel=0.1)
+    assert found.iteration_time.terms.mixed_ps == 0
 
 
 def test_equal_batches_stay_together_and_every_part_is_used():

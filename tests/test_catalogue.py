@@ -217,6 +217,10 @@ def test_the_recorded_command_makes_the_replica_again(name, tables, tmp_path, mo
         made["iteration_time"]["planes"], shipped["iteration_time"]["planes"], strict=True
     ):
         assert found == pytest.approx(wanted, rel=1e-2)
+    terms, wanted_terms = (
+        {k: v for k, v in each["iteration_time"].items() if k != "planes"} for each in (made, shipped)
+    )
+    assert terms == pytest.approx(wanted_terms, rel=1e-2)
     assert made["provenance"]["source"] == shipped["provenance"]["source"]
 
 

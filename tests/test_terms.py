@@ -176,7 +176,7 @@ def system(name, terms, planes=(AFFINE,), **changes):
 
 
 def service_ps(prompt, output, chunk, terms):
-    """Time of a request that is alone, by hand: no iteration both prefills and decodes."""
+    """Time of a request that is alone: no iteration both prefills and decodes."""
     total = cached = 0
     while cached < prompt:
         part = min(chunk, prompt - cached)
@@ -194,11 +194,11 @@ def service_ps(prompt, output, chunk, terms):
     "terms", [*(Terms(**{name: ps}) for name, ps in LINEAR.items()), *KINDS.values()], ids=str
 )
 def test_requests_one_at_a_time_take_the_sum_of_their_iterations(terms):
-    at = system("one at a time", terms)
+    prompts, outputs = range(200, 800, 15), range(50, 350, 25)
+    at = point(prompts, outputs, planes=(AFFINE,), terms=terms, **SYSTEMS["one at a time"])
     runs = replications(at, count=2, requests=2000)
-    mean_ps = sum(
-        service_ps(s, o, 300, terms) for s, o in itertools.product(uniform(200, 800), uniform(50, 350))
-    ) / (601 * 301)
+    pairs = list(itertools.product(prompts, outputs))
+    mean_ps = sum(service_ps(s, o, 300, terms) for s, o in pairs) / len(pairs)
     assert pooled_throughput(runs).estimate == pytest.approx(1e12 / mean_ps, rel=0.02)
     ratios = [sampled_theory(at).ratio(sample_of(run)) for run in runs]
     assert pooled_throughput(runs, ratios).estimate == pytest.approx(1e12 / mean_ps, rel=2e-3)

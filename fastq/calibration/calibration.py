@@ -1,4 +1,4 @@
-"""From a log to an iteration time: the planes, how sure they are, how well they fit, and what they lack."""
+"""From a log to an iteration time: planes and terms, how sure they are, how well they fit, and what they lack."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from fastq.calibration.design import FIELDS, design_of
 from fastq.calibration.fit_errors import errors_by_region, far_off
 from fastq.calibration.folds import evenly
 from fastq.calibration.log_checks import check_log
-from fastq.calibration.missing_terms import missing_terms
 from fastq.calibration.plane_choice import fewest_planes, held_out_errors
 from fastq.calibration.plane_fit import MAX_PLANES, fit_planes, rows_of_planes
-from fastq.model.iteration_time import IterationTime, Plane
+from fastq.calibration.term_choice import choose_terms
+from fastq.calibration.term_columns import JUMP_KEY, terms_seconds
+from fastq.model.iteration_time import TERM_UNITS, IterationTime, Plane, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     from fastq.calibration.fit_errors import FarOff, RegionError
     from fastq.calibration.iteration_log import IterationLog
-    from fastq.calibration.missing_terms import Term
     from fastq.calibration.plane_choice import HeldOut
     from fastq.calibration.plane_fit import Fit
+    from fastq.calibration.term_choice import Term
 
 MOST_ROWS = 5_000
 """Rows that are fitted; of a longer log as many, evenly spaced. Errors are those of all rows."""
@@ -45,9 +46,11 @@ class Calibration:
     log
         The iterations.
     iteration_time
-        Planes in whole picoseconds, as fastq simulates them, rounded to five digits.
+        Planes and terms in whole picoseconds, as fastq simulates them, rounded to five digits.
     low_ps, high_ps
         Ends of the 95% intervals of the coefficients, planes x (base, P, D, K, A), ps per unit.
+    term_low_ps, term_high_ps
+        The same of the terms, in the order of ``added``.
     rows_of_planes
         For how many of the fitted rows each plane is the largest.
     untold
@@ -59,19 +62,25 @@ class Calibration:
     fitted_rows
         Rows that were fitted.
     fitted_s
-        Times by the rounded planes, s, one a row of the log.
+        Times by the rounded planes and terms, s, one a row of the log.
     errors
         By region.
     far
         Batches that are off by more than half.
+    added
+        Terms that are added to the planes, as judged when each was taken.
     terms
-        What was tested beyond the planes.
+        What else was tested, beside those.
+    error_of_planes, error_with_terms
+        Held-out mean relative error of the planes alone and with the terms that are added.
     """
 
     log: IterationLog
     iteration_time: IterationTime
     low_ps: NDArray[np.float64]
     high_ps: NDArray[np.float64]
+    term_low_ps: NDArray[np.float64]
+    term_high_ps: NDArray[np.float64]
     rows_of_planes: tuple[int, ...]
     untold: Mapping[str, str]
     held_out: tuple[HeldOut, ...]
@@ -80,7 +89,10 @@ class Calibration:
     fitted_s: NDArray[np.float64]
     errors: tuple[RegionError, ...]
     far: FarOff
+    added: tuple[Term, ...]
     terms: tuple[Term, ...]
+    error_of_planes: float
+    error_with_terms: float
 
 
 def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
@@ -108,14 +120,18 @@ def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
     for count in range(2, (planes or fewest_planes(held_out)) + 1):
         fits.append(fit_planes(columns, seconds, count, below=fits[-1]))
     fit = _without_idle(fits[-1], columns, seconds) if planes else _supported(fits, columns)
-    low, high = coefficient_intervals(columns, seconds, fit)
-    iteration_time = IterationTime(tuple(_plane(row) for row in fit.planes))
-    fitted_s = planes_seconds(iteration_time, design.columns)
+    choice = choose_terms(log.take(kept), columns, fit)
+    fit = choice.fit
+    low, high, term_low, term_high = coefficient_intervals(columns, seconds, fit, choice.values)
+    iteration_time = IterationTime(tuple(_plane(row) for row in fit.planes), _terms(choice.added, fit))
+    fitted_s = planes_seconds(iteration_time, design.columns) + terms_seconds(iteration_time.terms, log)
     return Calibration(
         log=log,
         iteration_time=iteration_time,
         low_ps=low * _PS_PER_S,
         high_ps=high * _PS_PER_S,
+        term_low_ps=term_low * _PS_PER_S,
+        term_high_ps=term_high * _PS_PER_S,
         rows_of_planes=tuple(int(rows) for rows in rows_of_planes(columns, fit)),
         untold=design.untold,
         held_out=held_out,
@@ -124,12 +140,15 @@ def calibrate(log: IterationLog, planes: int | None = None) -> Calibration:
         fitted_s=fitted_s,
         errors=errors_by_region(log, fitted_s),
         far=far_off(log, fitted_s),
-        terms=missing_terms(log.take(kept), columns, fit),
+        added=choice.added,
+        terms=choice.missing,
+        error_of_planes=choice.error_before,
+        error_with_terms=choice.error,
     )
 
 
 def planes_seconds(iteration_time: IterationTime, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the times of batches, s.
+    """Return the times of batches by the planes alone, s.
 
     Parameters
     ----------
@@ -172,8 +191,20 @@ def _without_idle(fit: Fit, columns: NDArray[np.float64], seconds: NDArray[np.fl
 
 
 def _plane(coefficients_s: NDArray[np.float64]) -> Plane:
-    ps = [round(float(f"{value * _PS_PER_S:.{_DIGITS}g}")) for value in coefficients_s]
+    ps = [_rounded_ps(value) for value in coefficients_s]
     return Plane(**dict(zip((f"{_FIELD_NAMES.get(name, name)}_ps" for name in FIELDS), ps, strict=True)))
+
+
+def _terms(added: tuple[Term, ...], fit: Fit) -> Terms:
+    amounts = {
+        TERM_UNITS[term.key][0]: _rounded_ps(value) for term, value in zip(added, fit.shared, strict=True)
+    }
+    jump = next((term.beyond_tokens for term in added if term.key == JUMP_KEY), None)
+    return Terms(**amounts, jump_beyond_tokens=jump or 0)
+
+
+def _rounded_ps(coefficient_s: float) -> int:
+    return round(float(f"{coefficient_s * _PS_PER_S:.{_DIGITS}g}"))
 
 
 _FIELD_NAMES = {"prefill_tokens": "prefill_token", "decode_seqs": "decode_seq", "kv_tokens": "kv_token"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastq.calibration.folds import resamples
-from fastq.calibration.plane_fit import fit_planes
+from fastq.calibration.plane_fit import add_terms, fit_planes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +21,8 @@ _CONFIDENCE = 0.95
 
 
 def coefficient_intervals(
-    columns: NDArray[np.float64], seconds: NDArray[np.float64], fit: Fit
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    columns: NDArray[np.float64], seconds: NDArray[np.float64], fit: Fit, terms: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return 95% bootstrap intervals (percentiles) of the coefficients of a fit.
 
     Parameters
@@ -33,18 +33,26 @@ def coefficient_intervals(
         Measured times, s.
     fit
         The fit; each resample starts from it, so that planes keep their places.
+    terms
+        Values of its terms, rows x terms.
 
     Returns
     -------
     tuple
-        Low and high ends, planes x regressors, s per unit.
+        Low and high ends of the planes, planes x regressors, and of the terms, s per unit.
     """
-    drawn = np.stack(
-        [
-            fit_planes(columns[rows], seconds[rows], fit.planes.shape[0], starts=(fit.planes,)).planes
-            for rows in resamples(seconds.size, RESAMPLES)
-        ]
-    )
-    outside = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(drawn, (outside, 1 - outside), axis=0)
-    return low, high
+    drawn = [
+        _drawn(columns[rows], seconds[rows], fit, terms[rows]) for rows in resamples(seconds.size, RESAMPLES)
+    ]
+    ends = ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2)
+    low, high = np.quantile(np.stack([each.planes for each in drawn]), ends, axis=0)
+    term_low, term_high = np.quantile(np.stack([each.shared for each in drawn]), ends, axis=0)
+    return low, high, term_low, term_high
+
+
+def _drawn(
+    columns: NDArray[np.float64], seconds: NDArray[np.float64], fit: Fit, terms: NDArray[np.float64]
+) -> Fit:
+    if fit.shared.size:
+        return add_terms(columns, seconds, terms, fit, signed=False)
+    return fit_planes(columns, seconds, fit.planes.shape[0], starts=(fit.planes,))

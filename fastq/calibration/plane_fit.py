@@ -50,7 +50,7 @@ class Fit:
     planes
         Coefficients, planes x regressors, >= 0, in seconds per unit; the flattest in prefill first.
     shared
-        Coefficients of further regressors, which may have any sign; empty where there are none.
+        Coefficients of further regressors; empty where there are none.
     loss
         Mean of Huber's function of the errors.
     """
@@ -96,9 +96,14 @@ def fit_planes(
 
 
 def add_terms(
-    columns: NDArray[np.float64], seconds: NDArray[np.float64], terms: NDArray[np.float64], fit: Fit
+    columns: NDArray[np.float64],
+    seconds: NDArray[np.float64],
+    terms: NDArray[np.float64],
+    fit: Fit,
+    *,
+    signed: bool,
 ) -> Fit:
-    """Fit further regressors beside the planes of a fit, all at once; their coefficients may be negative.
+    """Fit further regressors beside the planes of a fit, all at once.
 
     Parameters
     ----------
@@ -109,9 +114,12 @@ def add_terms(
     terms
         Further regressors, rows x terms, added to the largest plane.
     fit
-        The planes without them.
+        Where to start from: a fit without them, or with the first of them.
+    signed
+        Whether their coefficients may be negative.
     """
-    return _Problem(columns, seconds, terms).descend(fit.planes)
+    shared = np.append(fit.shared, np.zeros(terms.shape[1] - fit.shared.size))
+    return _Problem(columns, seconds, terms, signed=signed).descend(fit.planes, shared=shared)
 
 
 def fitted_seconds(
@@ -134,8 +142,14 @@ class _Problem:
     """Rows to fit; columns are scaled so that their largest value is 1."""
 
     def __init__(
-        self, columns: NDArray[np.float64], seconds: NDArray[np.float64], terms: NDArray[np.float64] | None
+        self,
+        columns: NDArray[np.float64],
+        seconds: NDArray[np.float64],
+        terms: NDArray[np.float64] | None,
+        *,
+        signed: bool = True,
     ) -> None:
+        self.signed = signed
         self.columns, self.seconds = columns, seconds
         self.terms = np.empty((seconds.size, 0)) if terms is None else terms
         self.scale = _largest(columns)
@@ -158,10 +172,12 @@ class _Problem:
         weighed = scaled / seconds[:, None]
         return np.asarray((_nnls(weighed, np.ones(seconds.size)) / self.scale)[None, :])
 
-    def descend(self, planes: NDArray[np.float64], steps: int = _STEPS) -> Fit:
+    def descend(
+        self, planes: NDArray[np.float64], steps: int = _STEPS, *, shared: NDArray[np.float64] | None = None
+    ) -> Fit:
         """Go from a start towards the local minimum below it, so many steps at most."""
         planes = planes * self.scale
-        shared = np.zeros(self.terms.shape[1])
+        shared = np.zeros(self.terms.shape[1]) if shared is None else shared * self.term_scale
         loss = self._loss(planes, shared)
         for _ in range(steps):
             target_planes, target_shared = self._step(planes, shared)
@@ -215,19 +231,21 @@ class _Problem:
             return solved, shared
         count, width = planes.shape
         extra = self._scaled_terms * (weights / times)[:, None]
-        whole = np.zeros((self.seconds.size, count * width + 2 * shared.size))
+        signs = 2 if self.signed else 1
+        whole = np.zeros((self.seconds.size, count * width + signs * shared.size))
         for plane in range(count):
             rows = largest == plane
             whole[rows, plane * width : (plane + 1) * width] = regressors[rows]
         whole[:, count * width : count * width + shared.size] = extra
-        whole[:, count * width + shared.size :] = -extra
+        if self.signed:
+            whole[:, count * width + shared.size :] = -extra
         solution = _nnls(whole, wanted)
         solved = solution[: count * width].reshape(count, width)
         for plane in range(count):
             if int((largest == plane).sum()) < _FEWEST_ROWS:
                 solved[plane] = planes[plane]
-        positive, negative = np.split(solution[count * width :], 2)
-        return solved, positive - negative
+        found = solution[count * width :]
+        return solved, found[: shared.size] - found[shared.size :] if self.signed else found
 
 
 def _starts(problem: _Problem, planes: int, below: Fit | None) -> Iterator[NDArray[np.float64]]:

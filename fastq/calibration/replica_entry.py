@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastq.calibration.design import FIELDS
+from fastq.calibration.term_choice import LEAST_DROP
 from fastq.errors import SpecError
+from fastq.model.iteration_time import JUMP_BEYOND, TERM_UNITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fastq.calibration.calibration import Calibration
-    from fastq.model.iteration_time import Plane
+    from fastq.calibration.term_choice import Term
+    from fastq.model.iteration_time import Plane, Terms
 
 _WIDTH = 118
 _NEEDED = FIELDS[1:4]
@@ -98,6 +101,9 @@ def entry_text(
         Cards of the replica.
     """
     planes = "".join(f"    {{ {_plane(plane)} }},\n" for plane in calibration.iteration_time.planes)
+    terms = "".join(
+        f"{key} = {figure}\n" for key, figure in term_figures(calibration.iteration_time.terms).items()
+    )
     capacity = "" if kv_capacity_tokens is None else f"kv_capacity_tokens = {kv_capacity_tokens:_}\n"
     provenance: Mapping[str, str] = {
         "name": origin.name,
@@ -114,7 +120,7 @@ def entry_text(
     return (
         f"# {' '.join(origin.name.split())}. Made by fastq calibrate; [provenance] has the command.\n\n"
         f"[replica]\n{capacity}block_size = {block_size}\n\n"
-        f"[iteration_time]\nplanes = [\n{planes}]\n\n[provenance]\n{texts}gpus = {gpus}\n"
+        f"[iteration_time]\nplanes = [\n{planes}]\n{terms}\n[provenance]\n{texts}gpus = {gpus}\n"
     )
 
 
@@ -129,7 +135,7 @@ def write_entry(path: Path, text: str) -> None:
 
 
 def fit_text(calibration: Calibration) -> str:
-    """Say how the planes were fitted and how far they are from what was measured."""
+    """Say how planes and terms were fitted and how far they are from what was measured."""
     count = len(calibration.iteration_time.planes)
     planes = "One plane" if count == 1 else f"The largest of {count} planes"
     how = (
@@ -145,9 +151,20 @@ def fit_text(calibration: Calibration) -> str:
     )
     untold = "".join(f" {name}: {why}." for name, why in calibration.untold.items())
     return (
-        f"{planes} ({how}; held-out mean error by number of planes: {held_out}). Relative error, "
+        f"{planes} ({how}; held-out mean error by number of planes: {held_out}).{_added(calibration)} Relative error, "
         f"median, 90th percentile, worst: {errors}. All batches together take "
         f"{_signed(calibration.errors[0].total)} of what was measured.{untold}"
+    )
+
+
+def _added(calibration: Calibration) -> str:
+    """Say which terms are added, and what that does to the held-out error."""
+    if not calibration.added:
+        return ""
+    return (
+        f" Added to it, each because it lowered the held-out error by more than the standard error of that and by at "
+        f"least {100 * LEAST_DROP:.1f} percentage points: {_named(calibration.added)}; with them it is "
+        f"{calibration.error_with_terms:.1%} in place of {calibration.error_of_planes:.1%}."
     )
 
 
@@ -156,11 +173,27 @@ def missing_text(calibration: Calibration) -> str:
     terms = [each for each in calibration.terms if each.carries_weight]
     if not terms:
         return "No further term that was tested carries weight."
-    named = "; ".join(
+    return (
+        "Not simulated, since it lowers the held-out error too little or would have to be negative, though each alone "
+        f"would lower it: {_named(terms)}."
+    )
+
+
+def _named(terms: Sequence[Term]) -> str:
+    return "; ".join(
         f"{each.name} (held-out error lower by {100 * (each.drop or 0):.2f} percentage points)"
         for each in terms
     )
-    return f"Not simulated, though each alone would lower the held-out error: {named}."
+
+
+def term_figures(terms: Terms) -> dict[str, str]:
+    """Return the terms that add something as a spec writes them, exact to the picosecond."""
+    figures = {
+        key: _decimal(getattr(terms, field), len(str(unit_ps)) - 1)
+        for key, (field, unit_ps) in TERM_UNITS.items()
+        if getattr(terms, field)
+    }
+    return {**figures, JUMP_BEYOND: str(terms.jump_beyond_tokens)} if terms.jump_ps else figures
 
 
 def plane_figures(plane: Plane) -> dict[str, str]:

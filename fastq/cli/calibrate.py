@@ -300,7 +300,6 @@ def _entry(
 
 def _draw(args: argparse.Namespace, calibration: Calibration) -> None:
     from fastq.calibration.fit_errors import batch_kinds
-    from fastq.model.iteration_time import shown_planes
     from fastq.plot import style
     from fastq.plot.calibration import draw_calibration
 
@@ -310,10 +309,17 @@ def _draw(args: argparse.Namespace, calibration: Calibration) -> None:
         calibration.fitted_s,
         batch_kinds(calibration.log),
         title=args.name or f"{calibration.log.name}: fitted against measured iterations",
-        note=f"Iteration time: {shown_planes(calibration.iteration_time.planes)}.\n{_error_note(calibration)}",
+        note=f"Iteration time: {_shown(calibration)}.\n{_error_note(calibration)}",
         size=size,
     )
     style.save(figure, args.picture, size=size)
+
+
+def _shown(calibration: Calibration) -> str:
+    from fastq.model.iteration_time import shown_planes, shown_terms
+
+    time = calibration.iteration_time
+    return " + ".join(part for part in (shown_planes(time.planes), shown_terms(time.terms)) if part)
 
 
 def _error_note(calibration: Calibration) -> str:

@@ -1,4 +1,4 @@
-"""What ``fastq calibrate`` prints: the planes and how sure they are, the errors, and what is missing."""
+"""What ``fastq calibrate`` prints: planes and terms and how sure they are, the errors, and what is missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastq.cli.text_table import indent, render, seconds
+from fastq.model.iteration_time import TERM_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ _COEFFICIENTS = (
     ("attention work A", "attention_ps", 1.0, "ps"),
 )
 _GIB = 2**30
+_PS_PER_S = 1e12
 
 
 def text_report(
@@ -48,6 +50,7 @@ def text_report(
         _log(calibration),
         _iteration_time(calibration),
         _choice(calibration),
+        _added(calibration),
         _errors(calibration),
         _terms(calibration),
         _capacity(kv_capacity_tokens, memory),
@@ -89,6 +92,17 @@ def json_report(
         "untold": dict(calibration.untold),
         "held_out": [asdict(each) for each in calibration.held_out],
         "planes_chosen_by_cross_validation": calibration.chosen,
+        "added_terms": [
+            {
+                **asdict(each),
+                "ps": getattr(calibration.iteration_time.terms, TERM_UNITS[each.key][0]),
+                "low_ps": round(float(calibration.term_low_ps[row])),
+                "high_ps": round(float(calibration.term_high_ps[row])),
+            }
+            for row, each in enumerate(calibration.added)
+        ],
+        "held_out_error_of_planes": calibration.error_of_planes,
+        "held_out_error_with_terms": calibration.error_with_terms,
         "errors": [asdict(each) for each in calibration.errors],
         "far_off": asdict(calibration.far),
         "terms": [{**asdict(each), "carries_weight": each.carries_weight} for each in calibration.terms],
@@ -155,6 +169,33 @@ def _choice(calibration: Calibration) -> str:
     return "Held out, by number of planes\n" + indent(render(rows, header=header)) + why
 
 
+def _added(calibration: Calibration) -> str:
+    if not calibration.added:
+        return ""
+    from fastq.calibration.term_choice import LEAST_DROP
+
+    rows = []
+    for row, each in enumerate(calibration.added):
+        coefficient_s = getattr(calibration.iteration_time.terms, TERM_UNITS[each.key][0]) / _PS_PER_S
+        low_s, high_s = calibration.term_low_ps[row] / _PS_PER_S, calibration.term_high_ps[row] / _PS_PER_S
+        rows.append(
+            (
+                each.name,
+                f"{_time(coefficient_s)} per {each.unit}",
+                f"{_time(low_s)} to {_time(high_s)}",
+                f"{100 * (each.drop or 0):.3f}",
+                f"{100 * (each.drop_error or 0):.3f}",
+            )
+        )
+    header = ("term", "fitted", "95% interval", "error less by, % points", "standard error")
+    return (
+        "Added to the largest plane, in the order in which they were taken\n"
+        + indent(render(rows, header=header, left=(0, 1, 2)))
+        + f"  held-out error {calibration.error_of_planes:.2%} without them, {calibration.error_with_terms:.2%} with "
+        f"them; each takes off at least {100 * LEAST_DROP:.1f} % points\n"
+    )
+
+
 def _errors(calibration: Calibration) -> str:
     rows = [
         (
@@ -181,6 +222,10 @@ def _errors(calibration: Calibration) -> str:
 
 
 def _terms(calibration: Calibration) -> str:
+    if not calibration.terms:
+        return ""
+    from fastq.calibration.term_choice import LEAST_DROP
+
     rows = []
     for each in calibration.terms:
         if each.drop is None or each.drop_error is None or each.coefficient_s is None:
@@ -197,9 +242,10 @@ def _terms(calibration: Calibration) -> str:
         )
     header = ("term", "fitted", "error less by, % points", "standard error", "carries weight")
     return (
-        "What the iteration time lacks: each term tested alone, on rows that were held out\n"
+        "What the iteration time lacks: each term tested alone beside all that it has, on rows that were held out\n"
         + indent(render(rows, header=header, left=(0, 1)))
-        + "  These terms are reported, not simulated: no iteration time of fastq holds them yet.\n"
+        + f"  These terms are not simulated: a term is if it takes off at least {100 * LEAST_DROP:.1f} % points, more "
+        "than the\n  standard error of that, and takes time\n"
     )
 
 

@@ -186,6 +186,28 @@ def shown_planes(planes: tuple[Plane, ...]) -> str:
     return shown[0] if len(shown) == 1 else f"max({', '.join(shown)})"
 
 
+def shown_terms(terms: Terms) -> str:
+    """Show what is added to the planes as text; empty where nothing is."""
+    shown = [
+        f"{_decimal(getattr(terms, field), digits)} {unit} {what}"
+        for field, digits, unit, what in _SHOWN_TERMS
+        if getattr(terms, field)
+    ]
+    if terms.jump_ps:
+        shown.append(f"{_decimal(terms.jump_ps, 9)} ms beyond {terms.jump_beyond_tokens:,} tokens")
+    return " + ".join(shown)
+
+
+_SHOWN_TERMS = (
+    ("prefill_seq_ps", 6, "us", "per prompt in prefill"),
+    ("finished_prompt_ps", 6, "us", "per prompt finished"),
+    ("prefill_kv_token_ps", 3, "ns", "per cached token of a chunk"),
+    ("prefill_ps", 9, "ms", "with prefill"),
+    ("mixed_ps", 9, "ms", "with both"),
+    ("mixed_kv_token_ps", 3, "ns", "per K with both"),
+)
+
+
 def _shown_plane(plane: Plane) -> str:
     terms = (
         (plane.base_ps, "ms", 9, ""),
