@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import nnls
 
 from benchmarks.layer_profile import LayerProfile
 from fastq.engine.cpus import usable_cpus
@@ -24,9 +23,6 @@ from fastq.model.load import load_spec, parse_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.float64]
 
 Row = tuple[str, ...]
 Override = tuple[str, str]
@@ -39,12 +35,15 @@ GIVEN_RTX = ("iteration_time.constant", '"30.6 ms"')
 ADMISSIONS = ("prompt", "chunk")
 
 # Coefficients of an iteration in ms: base, a prefill token, a decoding request, a KV token, a unit of attention work.
-SHIPPED = (14.62, 80.6e-3, 71.3e-3, 325e-6, 0.0)
-DECODE_ONLY = (16.88, 80.6e-3, 42.0e-3, 149e-6, 0.0)
-TWO_STEPS = (16.856, 66.74e-3, 41.03e-3, 149.36e-6, 6.845e-6)
-"""As the table ``fit`` prints it."""
+ONE_PLANE = (14.62, 80.6e-3, 71.3e-3, 325e-6, 0.0)
+"""Least squares on the relative error of all batches of the layer profile."""
 
-LONGEST_CONTEXT_TOKENS = 4096
+TERMS = {
+    "KV that prefill chunks read again": "prefill_kv_token_ns",
+    "the jump": "jump_ms",
+    "KV of decoding beside a prefill": "mixed_kv_token_ns",
+    "batches that do both": "mixed_ms",
+}
 WARM_UP_ITERATIONS = 20_000
 RECORDED_REQUESTS = 6_000
 
@@ -68,102 +67,48 @@ def planes_text(*planes: Sequence[float]) -> Override:
     return "iteration_time.planes", f"[{', '.join(f'{{ {table} }}' for table in tables)}]"
 
 
-def planes(args: argparse.Namespace) -> Iterator[Row]:
-    """RTX 4090: the same batches, timed by several planes and by the profile itself."""
-    yield ("admission", "time of an iteration", "decode only", "with prefill", "mean", "requests/s", "error")
-    timed = {
-        "shipped plane: one fit over all batches": SHIPPED,
-        "decode-only plane, prefill priced as shipped": DECODE_ONLY,
-        "decode-only plane, then prefill and its attention fitted": TWO_STEPS,
+def terms(args: argparse.Namespace) -> Iterator[Row]:
+    """RTX 4090: what each term of the iteration time is worth, and the profile itself, with no fit between.
+
+    Under a backlog the batches follow from lengths and memory alone, whatever time they take.
+    """
+    yield ("admission", "time of an iteration", "mean", "requests/s", "error")
+    none = {key: (f"iteration_time.{key}", "0") for key in TERMS.values()}
+    changes: dict[str, list[Override]] = {
+        "shipped: two planes and four terms": [],
+        **{f"without {name}": [none[key]] for name, key in TERMS.items()},
+        "the two planes alone": list(none.values()),
+        "one plane over all batches": [planes_text(ONE_PLANE), *none.values()],
     }
     for admission in ADMISSIONS:
-        batches, completed = _recorded_batches(admission)
-        for name, plane in timed.items():
-            yield (admission, name, *_timed(batches @ np.array(plane), batches, completed))
+        admitted = ("scheduler.admission", f'"{admission}"')
+        for name, overrides in changes.items():
+            row = simulated("rtx-4090", [admitted, *overrides])
+            yield (admission, name, *_rated(row["mean_iteration_s"], row["service_rate_rps"]))
         if args.profile is not None:
-            ms = LayerProfile(args.profile).iteration_ms(*batches[:, 1:4].T)
-            yield (admission, "layer profile, no fit", *_timed(ms, batches, completed))
-    yield ("", "measured", "", "", "30.6 ms", "1.67 to 1.70", "")
+            yield (admission, "layer profile, no fit", *_by_profile(admission, args.profile))
+    yield ("", "measured", "30.6 ms", "1.67 to 1.70", "")
 
 
-def _recorded_batches(admission: str) -> tuple[Numbers, int]:
-    """Return the batches of one replication, as :func:`_profiled_batches` does, and how many requests they complete.
-
-    The attention work of an iteration is taken as that of one chunk with no context. Under a backlog the batches
-    follow from lengths and memory alone, whatever time they take.
-    """
+def _by_profile(admission: str, directory: Path) -> Row:
+    """Time the batches of one replication by the profile: all prefill of one counts as one chunk with no context."""
     spec = load_spec("rtx-4090", [("scheduler.admission", f'"{admission}"'), BOUNDARY])
     found = record(spec.point(0), spec.run, arrival_rate_rps=None, requests=RECORDED_REQUESTS)
     start_s = found.iterations["start_s"][WARM_UP_ITERATIONS]
     names = ("prefill_tokens", "decode_seqs", "decode_kv_tokens")
-    prefill, decode, kv = (
-        np.asarray(found.iterations[name][WARM_UP_ITERATIONS:], dtype=np.float64) for name in names
-    )
+    batches = (np.asarray(found.iterations[name][WARM_UP_ITERATIONS:], dtype=np.float64) for name in names)
     completed = int((np.asarray(found.requests["finish_s"], dtype=np.float64) > start_s).sum())
-    return np.column_stack((np.ones_like(prefill), prefill, decode, kv, prefill**2 / 2)), completed
+    seconds = LayerProfile(directory).iteration_ms(*batches) / 1e3
+    return _rated(float(seconds.mean()), completed / float(seconds.sum()))
 
 
-def _timed(ms: Numbers, batches: Numbers, completed: int) -> Row:
-    mixed = batches[:, 1] > 0
-    rate_rps = completed / (ms.sum() / 1e3)
-    return (
-        f"{ms[~mixed].mean():.1f} ms",
-        f"{ms[mixed].mean():.0f} ms",
-        f"{ms.mean():.1f} ms",
-        f"{rate_rps:.3f}",
-        _percent(rate_rps / MEASURED_RTX_RPS - 1),
-    )
-
-
-def profile_fit(args: argparse.Namespace) -> Iterator[Row]:
-    """How well each plane fits the batches of the profile; the last one is fitted here."""
-    if args.profile is None:
-        return
-    yield (
-        "plane (ms: base, a prefill token, a decoding request, a KV token, attention)",
-        "batches", "number", "mean error", "95th percentile", "largest",
-    )  # fmt: skip
-    batches, ms = _profiled_batches(args.profile)
-    kinds = {"decode only": batches[:, 1] == 0, "with prefill": batches[:, 1] > 0}
-    for plane in (SHIPPED, _fit_in_two_steps(batches, ms)):
-        error = np.abs(batches @ np.array(plane) / ms - 1)
-        for kind, chosen in kinds.items():
-            spread = (error[chosen].mean(), np.quantile(error[chosen], 0.95), error[chosen].max())
-            coefficients = ", ".join(f"{value:.5g}" for value in plane)
-            yield (coefficients, kind, f"{chosen.sum():,}", *(f"{value:.1%}" for value in spread))
-
-
-def _fit_in_two_steps(batches: Numbers, ms: Numbers) -> tuple[float, ...]:
-    """Fit base, requests and KV to decode-only batches, then prefill and attention to the others; relative errors."""
-    plane = np.zeros(5)
-    mixed = batches[:, 1] > 0
-    for columns, chosen in (([0, 2, 3], ~mixed), ([1, 4], mixed)):
-        left = ms - batches @ plane
-        weighted = batches[chosen][:, columns] / ms[chosen, None]
-        plane[columns] = nnls(weighted, left[chosen] / ms[chosen])[0]
-    return tuple(plane.tolist())
-
-
-def _profiled_batches(directory: Path) -> tuple[Numbers, Numbers]:
-    """Return the profile's feasible batches and their times.
-
-    Columns: 1, prefill tokens, decoding requests, KV tokens, attention work.
-    """
-    with (directory / "attention.csv").open(encoding="utf-8", newline="") as file:
-        rows = [[float(value) for value in row.values()] for row in csv.DictReader(file)]
-    chunk, context, decode, kv_each, attention_us = np.array(rows).T
-    kv = decode * kv_each
-    feasible = (
-        (chunk + decode <= 2048) & (kv + chunk + context <= 41_408) & (context <= LONGEST_CONTEXT_TOKENS)
-    )
-    ms = LayerProfile(directory).with_attention_ms(chunk, decode, attention_us)
-    batches = np.column_stack((np.ones_like(ms), chunk, decode, kv, chunk * (context + chunk / 2)))
-    return batches[feasible], ms[feasible]
+def _rated(mean_s: float, rate_rps: float) -> Row:
+    return (f"{1e3 * mean_s:.1f} ms", f"{rate_rps:.3f}", _percent(rate_rps / MEASURED_RTX_RPS - 1))
 
 
 def settings(args: argparse.Namespace) -> Iterator[Row]:
-    """RTX 4090: settings changed one at a time, given the iteration time and end to end (two-step plane)."""
-    yield ("changed", "running", "KV in use", "preemptions", "given 30.6 ms", "end to end, two-step plane")
+    """RTX 4090: settings changed one at a time, given the iteration time and end to end."""
+    yield ("changed", "running", "KV in use", "preemptions", "given 30.6 ms", "end to end")
     changes: dict[str, Override] = {
         "admission on the first chunk": ("scheduler.admission", '"chunk"'),
         "blocks of 1": ("replica.block_size", "1"),
@@ -176,12 +121,12 @@ def settings(args: argparse.Namespace) -> Iterator[Row]:
         "1% of the blocks kept free": ("replica.watermark", "0.01"),
         "one block less": ("replica.kv_capacity_tokens", "41392"),
     }
-    times = (GIVEN_RTX, planes_text(TWO_STEPS))
+    times: tuple[list[Override], ...] = ([GIVEN_RTX], [])
     as_run = ("scheduler.admission", '"prompt"')
-    base = [simulated("rtx-4090", [as_run, time]) for time in times]
+    base = [simulated("rtx-4090", [as_run, *time]) for time in times]
     yield ("nothing (whole prompt, blocks of 16, 256 sequences, 2,048 tokens)", *_beside(base, base))
     for name, change in changes.items():
-        yield (name, *_beside([simulated("rtx-4090", [as_run, change, time]) for time in times], base))
+        yield (name, *_beside([simulated("rtx-4090", [as_run, change, *time]) for time in times], base))
     if args.requests is not None:
         own = [_with_lengths_of(args.requests, time) for time in times]
         yield ("lengths of the 300 requests themselves, not of their table", *_beside(own, base))
@@ -203,14 +148,14 @@ def _beside(rows: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> R
     )
 
 
-def _with_lengths_of(path: Path, time: Override) -> dict[str, Any]:
+def _with_lengths_of(path: Path, time: Sequence[Override]) -> dict[str, Any]:
     """Simulate the replica with the lengths of a trace."""
     document = {
         "workload": {"trace": str(path.resolve())},
         "replica": {"catalogue": "rtx-4090-llama-3.1-8b"},
         "run": {"requests": 5_000},
     }
-    spec = parse_spec(document, source="benchmarks.validation", overrides=[time])
+    spec = parse_spec(document, source="benchmarks.validation", overrides=time)
     return evaluate_point(spec, 0, threads=usable_cpus()).point
 
 
@@ -289,6 +234,9 @@ def paper(_: argparse.Namespace) -> Iterator[Row]:
         ),
         "a hinge at 256 tokens for the attention term": (planes_text(*HINGED),),
         "no attention term": (planes_text(WITHOUT_ATTENTION),),
+        "the kernels themselves (a100-llama-3-8b-kernels)": (
+            ("replica.catalogue", '"a100-llama-3-8b-kernels"'),
+        ),
     }
     first: list[float] = []
     for name, overrides in changes.items():
@@ -350,8 +298,7 @@ def _percent(share: float) -> str:
 
 
 TABLES = {
-    "planes": planes,
-    "fit": profile_fit,
+    "terms": terms,
     "settings": settings,
     "preemptions": preemptions,
     "noise": noise,

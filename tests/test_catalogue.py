@@ -29,7 +29,8 @@ TRACE_FILES = {
 DETAILED = ("azure-code-2023", "azure-conv-2023", "mooncake-conversation")
 WORKLOADS = sorted(path.stem for path in (DATA / "workloads").glob("*.parquet"))
 REPLICAS = sorted(path.stem for path in (DATA / "replicas").glob("*.toml"))
-CALIBRATED = [name for name in REPLICAS if name.endswith(("-kernels", "-layers"))]
+FROM_PUBLISHED_FITS = ("a100-llama-3-8b", "a100x4-llama-3-70b", "h100-llama-3-8b")
+CALIBRATED = [name for name in REPLICAS if name not in FROM_PUBLISHED_FITS]
 GRIDS = sorted(path.stem for path in (DATA / "grids").glob("*.toml"))
 POINTS = {
     "quickstart": 2304,
@@ -198,7 +199,7 @@ def test_calibrated_replicas_name_the_command_that_makes_them(name):
     [
         ("a100-llama-3-8b-kernels", "aiconfigurator/a100_sxm"),
         ("h100x8-llama-3-70b-kernels", "aiconfigurator/h100_sxm"),
-        ("rtx-4090-llama-3.1-8b-layers", "llmservingsim_rtx4090/profile"),
+        ("rtx-4090-llama-3.1-8b", "llmservingsim_rtx4090/profile"),
     ],
 )
 def test_the_recorded_command_makes_the_replica_again(name, tables, tmp_path, monkeypatch, capsys):
