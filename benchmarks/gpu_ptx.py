@@ -31,11 +31,14 @@ CAPABILITIES = ((8, 0), (9, 0))
 """A100; H100 and H200."""
 
 KINDS = {
-    "saturated": (True, False),
-    "saturated, lookahead": (True, True),
-    "rates": (False, False),
-    "rates, lookahead": (False, True),
+    "saturated": (True, False, False),
+    "saturated, lookahead": (True, True, False),
+    "saturated, terms": (True, False, True),
+    "rates": (False, False, False),
+    "rates, lookahead": (False, True, False),
+    "rates, terms": (False, False, True),
 }
+"""Whether the queue is saturated, admission looks ahead, and terms are added to the planes of the iteration time."""
 PACK = "pack_bins"
 NARROW_BITS, WIDE_BITS = 16, 32
 CAP = 128
@@ -148,7 +151,7 @@ def _read_log(log: str) -> dict[str, int]:
 
 def _kernel(name: str, *, narrow: bool) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """The kernel and arguments of the types that the engine gives it."""
-    saturated, _ = KINDS.get(name, (True, False))
+    saturated, _, _ = KINDS.get(name, (True, False, False))
     spec = standard_spec()
     encoded = encode(spec.point(0), spec.run, mean_running=1.0)
     planned = replace(plan([Placed(encoded, [0], None if saturated else 1.0)]), narrow=narrow)
@@ -156,7 +159,7 @@ def _kernel(name: str, *, narrow: bool) -> tuple[Callable[..., None], tuple[Any,
     numbers = np.zeros(1, np.int64)
     if name == PACK:
         return pack_bins, (numbers, numbers, pools, np.zeros(1, np.uint32))
-    return advance_kernel(*KINDS[name], terms=False), (
+    return advance_kernel(*KINDS[name]), (
         numbers, planned.params, planned.places, pools, numbers, 1, numbers,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from fastq.kernels._layout import (
     I32,
     I64,
     REGISTERS,
+    REGISTERS_WITHOUT_TERMS,
     SEQ_COLUMN_BITS,
     TIME_COLUMN_BITS,
     U32,
@@ -271,6 +272,7 @@ def advance_kernel(
     advance = device(make_advance(saturated, lookahead, False, terms))
     digest = source_digest()
     kind = (saturated, lookahead, terms, max_registers)
+    used = REGISTERS if terms else REGISTERS_WITHOUT_TERMS
 
     def advance_each(
         active: I64, params: Any, places: Any, pools: Pools, goals: I64, steps: int, status: I64
@@ -283,7 +285,7 @@ def advance_kernel(
         t = active[k]
         # Every index into it is a constant once all is inlined, so it ends up in registers.
         x = cuda.local.array(REGISTERS, np.int64)
-        for r in range(REGISTERS):
+        for r in range(used):
             x[r] = pools.x[t, r]
         at = places[t]
         state = state_of(at, pools, x, t)
@@ -291,7 +293,7 @@ def advance_kernel(
         why = advance(params_of(params[t]), tables_of(at, pools), state, unused, goals[t], steps)
         if why == DONE:
             note_occupied(state.histograms, pools.occupied[t])
-        for r in range(REGISTERS):
+        for r in range(used):
             pools.x[t, r] = x[r]
         status[t] = why
 

@@ -27,6 +27,7 @@ from fastq.kernels._layout import (
     NOW_NS,
     NOW_PS,
     OUTPUT,
+    PREEMPTED_DECODING,
     REDONE_ATTENTION2,
     REDONE_CACHED,
     REDONE_CHUNKS,
@@ -94,7 +95,9 @@ def measure_latencies(state: State, slot: int) -> None:
 
 
 @device
-def measure_redone(p: Any, x: I64, prefill: int, finished: int, decodes: int, decode_kv: int) -> None:
+def measure_redone(
+    p: Any, x: I64, prefill: int, finished: int, decodes: int, decode_kv: int, terms: bool
+) -> None:
     """Count work that a request takes beyond what it would have taken had it never been preempted.
 
     Parameters
@@ -108,12 +111,13 @@ def measure_redone(p: Any, x: I64, prefill: int, finished: int, decodes: int, de
     """
     x[REDONE_PREFILL] += prefill
     x[REDONE_ATTENTION2] += prefill * prefill
-    chunks = (prefill + p.prefill_chunk - 1) // p.prefill_chunk
-    x[REDONE_FINISHED] += finished
-    x[REDONE_CHUNKS] += chunks
-    x[REDONE_CACHED] += p.prefill_chunk * (chunks * (chunks - 1) // 2)
     x[REDONE_DECODES] += decodes
     x[REDONE_DECODE_KV] += decode_kv
+    if terms:
+        chunks = (prefill + p.prefill_chunk - 1) // p.prefill_chunk
+        x[REDONE_FINISHED] += finished
+        x[REDONE_CHUNKS] += chunks
+        x[REDONE_CACHED] += p.prefill_chunk * (chunks * (chunks - 1) // 2)
 
 
 @device
@@ -125,7 +129,7 @@ def warmup_over(p: Any, x: I64) -> bool:
 
 
 @device
-def open_window(state: State) -> None:
+def open_window(state: State, terms: bool) -> None:
     """Start the window now, at the end of an iteration."""
     x = state.x
     x[IN_WINDOW] = 1
@@ -136,10 +140,13 @@ def open_window(state: State) -> None:
     x[START_ITERATION] = x[ITERATION]
     x[START_COMPLETED] = x[COMPLETED]
     x[WARMUP_COMPLETED] = x[COMPLETED]
-    x[START_DECODING] = x[DECODING]
     x[START_BACKLOG] = x[ARRIVED] - x[COMPLETED]
     for k in range(IDLE_NS, TPOT_COUNT + 1):
         x[k] = 0
+    if terms:
+        x[START_DECODING] = x[DECODING]
+        for k in range(PREEMPTED_DECODING, REDONE_CACHED + 1):
+            x[k] = 0
     histograms = state.histograms
     for row in range(histograms.shape[0]):
         for k in range(histograms.shape[1]):

@@ -45,7 +45,7 @@ from fastq.kernels.wheel import take_off
 
 @device
 def serve_running(
-    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool
+    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool, terms: bool
 ) -> tuple[int, int, int, int]:
     """Give every running request its tokens of this iteration and the blocks they need.
 
@@ -87,7 +87,7 @@ def serve_running(
         x[BATCH_ATTENTION2] = attention2
         x[BATCH_PREFILL_KV] = prefill_kv
         while need > x[FREE_BLOCKS]:
-            need = preempt_newest(p, state, record, need, saturated, lookahead, recording)
+            need = preempt_newest(p, state, record, need, saturated, lookahead, recording, terms)
             preempted += 1
         prefill = x[BATCH_PREFILL]
         attention2 = x[BATCH_ATTENTION2]
@@ -98,7 +98,14 @@ def serve_running(
 
 @device_call
 def preempt_newest(
-    p: Any, state: State, record: Record, need: int, saturated: bool, lookahead: bool, recording: bool
+    p: Any,
+    state: State,
+    record: Record,
+    need: int,
+    saturated: bool,
+    lookahead: bool,
+    recording: bool,
+    terms: bool,
 ) -> int:
     """Preempt the most recently admitted request; the blocks that the others need in this iteration."""
     x = state.x
@@ -117,7 +124,8 @@ def preempt_newest(
             plan(p, state, held, chunk, i64(seqs[at(slot, TARGET)]), remaining_decodes(p, state, slot), -1)
     else:
         held = decoding_kv(p, state, slot)
-        x[PREEMPTED_DECODING] += 1
+        if terms:
+            x[PREEMPTED_DECODING] += 1
         need -= blocks_of(p, held + 1) - blocks_of(p, held)
         take_off(state, slot)
         leave_decoding(p, state, slot, held)
@@ -131,7 +139,7 @@ def preempt_newest(
         seqs[at(slot, EMITTED)] = 0
         state.times[time_at(slot, FIRST_TOKEN_NS)] = NONE
     if saturated:
-        lose(p, state, slot, held)
+        lose(p, state, slot, held, terms)
     seqs[at(slot, PREEMPTED)] += 1
     x[FREE_BLOCKS] += blocks_of(p, held)
     x[PREEMPTIONS] += 1
@@ -145,15 +153,15 @@ def preempt_newest(
 
 
 @device
-def lose(p: Any, state: State, slot: int, held: int) -> None:
+def lose(p: Any, state: State, slot: int, held: int, terms: bool) -> None:
     """Count what ``slot``, preempted with ``held`` tokens, did since its admission, where nothing of it is kept."""
     seqs = state.seqs
     target = i64(seqs[at(slot, TARGET)])
     if held < target:
-        measure_redone(p, state.x, held, 0, 0, 0)
+        measure_redone(p, state.x, held, 0, 0, 0, terms)
     elif i64(seqs[at(slot, EMITTED)]) == 0:
         decodes = held - target
-        measure_redone(p, state.x, target, 1, decodes, target * decodes + decodes * (decodes + 1) // 2)
+        measure_redone(p, state.x, target, 1, decodes, target * decodes + decodes * (decodes + 1) // 2, terms)
 
 
 @device

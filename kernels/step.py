@@ -183,7 +183,7 @@ def first_token(state: State, record: Record, slot: int, saturated: bool, record
 
 
 @device
-def prefilled_again(p: Any, state: State, slot: int) -> None:
+def prefilled_again(p: Any, state: State, slot: int, terms: bool) -> None:
     """Count the prefill of ``slot``, which ends now, where it only restores the cache of a preempted request.
 
     Its end emits a token (engine convention), as the decode iteration would have done that it stands for.
@@ -193,12 +193,12 @@ def prefilled_again(p: Any, state: State, slot: int) -> None:
         return
     target = i64(seqs[at(slot, TARGET)])
     replaced = 1 - p.paper
-    measure_redone(p, state.x, target, 1, -replaced, -replaced * target)
+    measure_redone(p, state.x, target, 1, -replaced, -replaced * target, terms)
 
 
 @device
 def end_iteration(
-    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool
+    p: Any, state: State, record: Record, saturated: bool, lookahead: bool, recording: bool, terms: bool
 ) -> int:
     """Emit tokens, let requests finish or start to decode, and move on; how many finished."""
     x = state.x
@@ -218,7 +218,7 @@ def end_iteration(
             continue
         remaining = remaining_decodes(p, state, slot)
         if saturated:
-            prefilled_again(p, state, slot)
+            prefilled_again(p, state, slot, terms)
         if p.paper == 0:
             first_token(state, record, slot, saturated, recording)
         elif not saturated or recording:

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 
 @device
-def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
+def start(p: Any, tables: Tables, state: State, saturated: bool, terms: bool) -> None:
     """An empty replica at time 0."""
     x = state.x
     for k in range(x.shape[0]):
@@ -94,7 +94,7 @@ def start(p: Any, tables: Tables, state: State, saturated: bool) -> None:
     else:
         draw_next(p, tables, state)
         absorb_arrivals(p, tables, state)
-    open_window(state)
+    open_window(state, terms)
     if not warmup_over(p, x):
         x[IN_WINDOW] = 0
 
@@ -146,7 +146,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool, terms: bool)
     def advance(p: Any, tables: Tables, state: State, record: Record, requests: int, steps: int) -> int:
         x = state.x
         if x[STARTED] == 0:
-            start(p, tables, state, saturated)
+            start(p, tables, state, saturated, terms)
         pause_at = x[ITERATION] + x[ARRIVED] + steps
         goal = requests // 2 if x[HALF_OF] != requests else requests
         while True:
@@ -169,7 +169,7 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool, terms: bool)
             if not saturated:
                 await_arrivals(p, tables, state)
             prefill, attention2, prefill_kv, preempted = serve_running(
-                p, state, record, saturated, lookahead, recording
+                p, state, record, saturated, lookahead, recording, terms
             )
             if preempted == 0:
                 prefill, attention2, prefill_kv, steady = admit_waiting(
@@ -192,12 +192,12 @@ def make_advance(saturated: bool, lookahead: bool, recording: bool, terms: bool)
                 recording,
                 terms,
             )
-            finished = end_iteration(p, state, record, saturated, lookahead, recording)
+            finished = end_iteration(p, state, record, saturated, lookahead, recording, terms)
             while True:
                 if finished > 0 and x[IN_WINDOW] == 0 and warmup_over(p, x):
                     if not saturated:
                         absorb_arrivals(p, tables, state)
-                    open_window(state)
+                    open_window(state, terms)
                     break
                 if finished > 0 and x[IN_WINDOW] != 0 and x[COMPLETED] - x[START_COMPLETED] >= goal:
                     break

@@ -363,6 +363,7 @@ def test_every_variant_of_a_grid_is_compiled_before_workers_start(monkeypatch):
         "replica.max_num_batched_tokens": [32, 64, 128],
         "replica.block_size": [16, 100_000],
         "scheduler.admission": ["prompt", "lookahead"],
+        "iteration_time.mixed_ms": [0, 1],
     }
     compiled = []
     run_alone = gpu_points.run_alone
@@ -376,12 +377,12 @@ def test_every_variant_of_a_grid_is_compiled_before_workers_start(monkeypatch):
     monkeypatch.setattr(gpu_points, "run_alone", noting)
     warm_up(parse_spec(document, source="test"), "cuda")
     flags = [True, False]
-    assert sorted(compiled) == sorted(itertools.product(flags, flags, flags))
+    assert sorted(compiled) == sorted(itertools.product(flags, flags, flags, flags))
     compiled.clear()
     document["run"]["measure"] = ["boundary"]
     document["grid"] = {"replica.block_size": [100_000]}
     warm_up(parse_spec(document, source="test"), "cuda")
-    assert compiled == [(True, False, False)]
+    assert compiled == [(True, False, False, False)]
 
 
 def test_threads_of_an_executor_are_spread_over_the_cards(monkeypatch, tmp_path):

@@ -58,6 +58,8 @@ class Work:
         Chunks that prompts were prefilled in.
     cached_tokens
         Tokens of the prompts that were cached before each chunk, summed over chunks.
+
+    The last three mean nothing where no terms are added to the planes of the iteration time: not all is counted there.
     """
 
     prefill_tokens: int
