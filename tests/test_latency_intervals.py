@@ -11,6 +11,7 @@ from fastq.analysis.intervals import Interval, student_quantile
 from fastq.analysis.latency_intervals import (
     MEAN,
     MEAN_STEP,
+    Band,
     Rested,
     Shares,
     inverted,
@@ -48,7 +49,7 @@ def test_shares_and_their_errors_by_hand() -> None:
     assert above.error.tolist() == pytest.approx([0.0, 0.1])
     assert above.residuals[:, 1].tolist() == pytest.approx([-1.0, 1.0])
     assert above.error_of_log_odds.tolist() == pytest.approx([0.0, 0.1 / 0.21])
-    assert above.bursts.tolist() == pytest.approx([math.inf, 9.0])
+    assert [above.bursts_at(level) for level in range(2)] == pytest.approx([math.inf, 9.0])
 
 
 def test_a_share_moves_on_the_scale_of_log_odds() -> None:
@@ -92,21 +93,23 @@ def test_little_noise_gives_students_interval() -> None:
 
 def test_the_range_of_a_quantile_by_hand() -> None:
     """The odds of 0.4 to 0.6 are 2/3. Those at level 10 are 1, within twice that; at 20 they are 1/4, and are not."""
-    above = np.array([1.0, 0.5, 0.2, 0.0])
-    log_odds = np.array([math.inf, 0.0, math.log(0.25), -math.inf])
-    half = np.array([0.0, math.log(2), math.log(2), 0.0])
-    low, high = inverted(above, log_odds, half, np.array([0, 10, 20, 30]), 0.6) or (0, 0)
+    share, levels = np.array([1.0, 0.5, 0.2, 0.0]), np.array([0, 10, 20, 30])
+    low, high = inverted(Band.around(share, np.array([0, math.log(2), math.log(2), 0])), levels, 0.6) or (
+        0,
+        0,
+    )
     assert low == 0, "nothing lies between the first level that may be and the smallest value"
     assert high == pytest.approx(10 + 10 * math.log(3) / math.log(4))
-    assert inverted(above, log_odds, np.full(4, 0.1), np.array([0, 10, 20, 30]), 0.6) is None
+    assert inverted(Band.around(share, np.full(4, 0.1)), levels, 0.6) is None
 
 
 def test_a_median_at_a_jump_is_any_value_across_it() -> None:
     """Half of the values are 0, give or take: the median may be 0 or anything up to the others."""
     parts = [{0: 500 + k, 40 * MS: 500 - k} for k in (-9, -4, 2, 7, 3, -6, 8, 1)]
-    interval = found(parts)["p50"].interval
-    assert interval.low == 0
-    assert interval.high >= 39 * MS
+    median = found(parts)["p50"]
+    assert median.interval.low == 0
+    assert median.interval.high >= 39 * MS
+    assert median.bursts < 1e5, "its lower side has no noise, its upper side has"
 
 
 def bursts_in(replications: int, *, long: int) -> dict[str, Rested]:
@@ -163,12 +166,12 @@ def test_what_follows_a_short_wait_is_short() -> None:
     for short in (True, False):
         marked = resting_on_waits(
             {
-                "wait": {MEAN: rested(burst, short=short), "p50": rested(other)},
-                "e2e": {MEAN: rested(like), "p50": rested(other)},
+                "wait": {MEAN: rested(burst, short=short), "p50": rested(other), "p90": rested(other)},
+                "e2e": {MEAN: rested(like), "p50": rested(other), "p90": rested(like)},
                 "tpot": {},
             }
         )
-        assert marked["e2e"][MEAN].short is short
+        assert marked["e2e"][MEAN].short is marked["e2e"]["p90"].short is short
         assert not marked["e2e"]["p50"].short
         assert not marked["wait"]["p50"].short
         assert marked["tpot"] == {}

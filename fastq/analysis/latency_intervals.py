@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastq.analysis.intervals import Interval, ratio_interval, student_quantile
-from fastq.analysis.quantiles import merged, value_at
+from fastq.analysis.quantiles import value_at
+from fastq.analysis.replication import Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from fastq.analysis.replication import Distribution
 
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
@@ -95,34 +94,36 @@ def latency_intervals(
     dict
         The mean under :data:`MEAN`, then the quantiles under their names; empty without any value.
     """
-    pooled = merged(replications)
-    if not pooled.count:
-        return {}
     counts = np.array([each.count for each in replications], np.int64)
-    below = _below(replications, pooled)
-    upto = below[:, 1:].sum(0)
-    above = Shares.above(counts, below)
-    levels = edges[pooled.first_bin : pooled.first_bin + pooled.bins.size + 1].copy()
+    if not counts.any():
+        return {}
+    first, below = _below(replications)
+    below_of_all = below.sum(0)
+    upto = below_of_all[1:]
+    total = sum(each.total for each in replications)
+    pooled = Distribution(int(upto[-1]), total, first, upto - below_of_all[:-1])
+    levels = edges[first : first + below_of_all.size].copy()
     levels[-1] -= 1
+    above = Shares.above(counts, below)
     student = ratio_interval([each.total for each in replications], counts.tolist())
     interval, bursts = lopsided(student, above, levels)
     residuals = tuple(each.total - student.estimate * each.count for each in replications)
     found = {MEAN: Rested(interval, bursts, bursts < LEAST_BURSTS_OF_MEAN, residuals)}
     t = student_quantile(len(replications) - 1)
-    log_odds, errors, bursts_above = above.log_odds, above.error_of_log_odds, above.bursts
+    band = Band.around(above.share, t * above.error_of_log_odds)
     for name, share in shares.items():
         estimate = value_at(pooled, upto, edges, max(1, math.ceil(share * pooled.count)))
-        column = int(np.searchsorted(edges, estimate, side="right")) - 1 - pooled.first_bin
+        column = int(np.searchsorted(edges, estimate, side="right")) - 1 - first
         # Where many values are equal the distribution function jumps: the noisier of its two sides counts.
-        sides = slice(column, column + 2)
-        ends = inverted(above.share, log_odds, t * errors, levels, share)
+        sides = (column, column + 1)
+        ends = inverted(band, levels, share)
         if ends is None:
-            half = t * max(errors[sides].tolist())
+            half = max(float(band.half[side]) for side in sides)
             ranks = (moved(share, sign * half) * pooled.count for sign in (-1, 1))
             ends = [value_at(pooled, upto, edges, min(max(1.0, rank), pooled.count)) for rank in ranks]
         interval = Interval(estimate, min(ends[0], estimate), max(ends[1], estimate))
-        bursts = min(bursts_above[sides].tolist())
-        residuals = tuple(above.residuals[:, sides][:, -1].tolist())
+        bursts = min(above.bursts_at(side) for side in sides)
+        residuals = tuple(above.residuals[:, column + 1].tolist())
         found[name] = Rested(interval, bursts, bursts < LEAST_BURSTS_OF_QUANTILE, residuals)
     return found
 
@@ -154,7 +155,8 @@ def resting_on_waits(found: Mapping[str, Mapping[str, Rested]]) -> dict[str, dic
 
     return {
         latency: {
-            name: replace(each, short=each.short or owing(name, each)) for name, each in statistics.items()
+            name: replace(each, short=True) if not each.short and owing(name, each) else each
+            for name, each in statistics.items()
         }
         for latency, statistics in found.items()
     }
@@ -197,22 +199,15 @@ class Shares:
         return Shares(self.share[levels], self.error[levels], self.residuals[:, levels])
 
     @property
-    def log_odds(self) -> Floats:
-        """Their log(share / (1 - share)); infinite where all or no values are above."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.share) - np.log(1 - self.share)
-
-    @property
     def error_of_log_odds(self) -> Floats:
         """Standard errors of log(share / (1 - share)); 0 where all or no values are above."""
         spread = self.share * (1 - self.share)
         return np.divide(self.error, spread, out=np.zeros_like(spread), where=spread > 0)
 
-    @property
-    def bursts(self) -> Floats:
-        """Parts of equal size that would make sums as noisy as these shares; infinite without noise."""
-        ratio = np.divide(self.share, self.error, out=np.full_like(self.share, np.inf), where=self.error > 0)
-        return ratio * ratio
+    def bursts_at(self, level: int) -> float:
+        """Parts of equal size that would make a sum as noisy as the share; infinite without noise."""
+        error = float(self.error[level])
+        return (float(self.share[level]) / error) ** 2 if error else math.inf
 
 
 def lopsided(student: Interval, above: Shares, levels: Ints) -> tuple[Interval, float]:
@@ -252,17 +247,52 @@ def lopsided(student: Interval, above: Shares, levels: Ints) -> tuple[Interval, 
     rest = max(0.0, half - t * linear)
     interval = Interval(student.estimate, student.estimate - down - rest, student.estimate + up + rest)
     # K bursts that fall anywhere miss a share (n - 1) / (K + n - 1) of n replications: that is averaged over the noise.
-    missed = math.fsum((noise * (others / (some.bursts + others))).tolist()) / linear
+    variance = (some.error / share) ** 2
+    missed = math.fsum((noise * (variance * others / (1 + variance * others))).tolist()) / linear
     return interval, others / missed - others
 
 
-def inverted(above: Floats, log_odds: Floats, half: Floats, levels: Ints, share: float) -> list[float] | None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """Where the log-odds of shares may be.
+
+    Parameters
+    ----------
+    share
+        (levels,) in [0, 1].
+    half
+        Half of the width of the interval of the log-odds of each.
+    low, high
+        Ends of these intervals; good for finding places, not for results: the last bit of numpy's logarithms depends on
+        the processor.
+    """
+
+    share: Floats
+    half: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def around(cls, share: Floats, half: Floats) -> Band:
+        """Make it of shares and half-widths."""
+        with np.errstate(divide="ignore"):
+            log_odds = np.log(share) - np.log(1 - share)
+        return cls(share, half, log_odds - half, log_odds + half)
+
+    def room(self, level: int, target: float, sign: int) -> float:
+        """How far the interval reaches beyond ``target``, downwards (-1) or upwards (1)."""
+        p = float(self.share[level])
+        log_odds = math.log(p / (1 - p)) if 0 < p < 1 else math.inf if p else -math.inf
+        return float(self.half[level]) + sign * (log_odds - target)
+
+
+def inverted(band: Band, levels: Ints, share: float) -> list[float] | None:
     """Ends of the range of levels of which the share of values below may be ``share``.
 
     Parameters
     ----------
-    above, log_odds, half
-        (levels,) shares of values above the levels, their log-odds, and half of the width of the intervals of these.
+    band
+        Of the shares of values above the levels.
     levels
         Rising; all values are above the first, and none is above the last.
     share
@@ -274,21 +304,14 @@ def inverted(above: Floats, log_odds: Floats, half: Floats, levels: Ints, share:
         Between the outermost levels that may be and their neighbours that may not; ``None`` where no level may be.
     """
     target = math.log((1 - share) / share)
-    possible = np.flatnonzero(np.abs(log_odds - target) <= half)
+    possible = ((band.low <= target) & (band.high >= target)).nonzero()[0]
     if not possible.size:
         return None
-
-    def margin(level: int, sign: int) -> float:
-        # Logarithms of the C library again.
-        p = float(above[level])
-        distance = math.log(p / (1 - p)) - target if 0 < p < 1 else math.inf if p else -math.inf
-        return float(half[level]) + sign * distance
-
     ends = []
     for inside, sign in ((int(possible[0]), -1), (int(possible[-1]), 1)):
-        most, least = max(0.0, margin(inside, sign)), margin(inside + sign, sign)
+        most, least = max(0.0, band.room(inside, target, sign)), band.room(inside + sign, target, sign)
         part = most / (most - least) if least > -math.inf else 1.0
-        here, there = levels[[inside, inside + sign]].tolist()
+        here, there = int(levels[inside]), int(levels[inside + sign])
         ends.append(here + part * (there - here))
     return ends
 
@@ -299,11 +322,14 @@ def moved(share: float, by: float) -> float:
     return odds / (1 + odds)
 
 
-def _below(replications: Sequence[Distribution], pooled: Distribution) -> Ints:
-    """(replications, bins + 1) values of each below the lower edge of each bin of ``pooled``, and all of them."""
-    below = np.zeros((len(replications), pooled.bins.size + 1), np.int64)
+def _below(replications: Sequence[Distribution]) -> tuple[int, Ints]:
+    """The first bin that any occupies; (replications, bins + 1) values below the edges of the bins from there on."""
+    occupied = [each for each in replications if each.count]
+    first = min(each.first_bin for each in occupied)
+    end = max(each.first_bin + each.bins.size for each in occupied)
+    below = np.zeros((len(replications), end - first + 1), np.int64)
     for row, each in zip(below, replications, strict=True):
-        first = each.first_bin - pooled.first_bin + 1
-        row[first : first + each.bins.size] = each.bins
+        if each.count:
+            row[each.first_bin - first + 1 : each.first_bin - first + 1 + each.bins.size] = each.bins
     np.cumsum(below, axis=1, out=below)
-    return below
+    return first, below

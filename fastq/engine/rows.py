@@ -8,7 +8,7 @@ from fastq.analysis.intervals import mean_interval
 from fastq.analysis.latency_intervals import MEAN, latency_intervals, resting_on_waits
 from fastq.analysis.quantiles import merged, quantile
 from fastq.analysis.replication import LATENCIES, NS_PER_S, PS_PER_S
-from fastq.analysis.verdict import VERDICT_CONFIDENCE, verdict_at
+from fastq.analysis.verdict import VERDICT_CONFIDENCE, Verdict, verdict_at
 from fastq.engine.bins import bin_edges
 from fastq.engine.searches import Searched
 
@@ -209,7 +209,9 @@ def rate_row(
     short = []
     for name, statistics in resting_on_waits(found).items():
         row |= _latency_columns(f"{name}_s", statistics)
-        short += [f"{name}_{statistic}" for statistic, rested in statistics.items() if rested.short]
+        # Where the queue grows latencies are those of the window, and no longer run would make them sharper.
+        if row["verdict"] != Verdict.UNSTABLE:
+            short += [f"{name}_{statistic}" for statistic, rested in statistics.items() if rested.short]
     return row | {"status": "short" if short else "ok", "short_latencies": ", ".join(short) or None}
 
 

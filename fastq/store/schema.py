@@ -210,7 +210,12 @@ RATES = (
     Column(
         "status", "str", "", "ok, or short: some latencies rest on too few bursts for their intervals to hold"
     ),
-    Column("short_latencies", "str", "", "which ones, as wait_mean, wait_p99; null where none does"),
+    Column(
+        "short_latencies",
+        "str",
+        "",
+        "which ones, as wait_mean, wait_p99; null where none does, and where the verdict is unstable",
+    ),
 )
 
 _AXIS_UNITS = {
