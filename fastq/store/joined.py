@@ -104,9 +104,7 @@ class Joined:
     Parameters
     ----------
     axes
-        Axes that both have, by which points are told apart.
-    has_cases
-        Whether case names tell them apart too.
+        Axes that both have, by which points are told apart, by case names too where both have cases.
     old_rows, new_rows
         Rows of the same points, in the order of the old ones.
     only_old, only_new
@@ -114,7 +112,6 @@ class Joined:
     """
 
     axes: tuple[AxisColumn, ...]
-    has_cases: bool
     old_rows: Rows
     new_rows: Rows
     only_old: Rows
@@ -171,7 +168,6 @@ def join(old: DataSet, new: DataSet, old_points: pa.Table, new_points: pa.Table)
     old_rows, new_rows = (np.array(rows, np.int64) for rows in zip(*both, strict=True))
     return Joined(
         axes=shared,
-        has_cases=has_cases,
         old_rows=old_rows,
         new_rows=new_rows,
         only_old=np.setdiff1d(np.arange(old_points.num_rows), old_rows),
