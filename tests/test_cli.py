@@ -227,15 +227,21 @@ def test_simulate_tells_the_losses_and_how_sure_latencies_are(spec: Path) -> Non
 
 
 def test_simulate_marks_latencies_that_rest_on_too_few_bursts(spec: Path) -> None:
-    words = ("simulate", spec, "--point", 1, "--rate", 20)
-    few, many = ("--set", "run.requests=300"), ("--set", "run.requests=20_000", "--rate", 5)
-    text, document = fastq(*words, *few).stdout, json.loads(fastq(*words, *few, "--json").stdout)
+    words = ("simulate", spec, "--point", 1, "--set", "run.requests=300", "--rate", 17)
+    text, document = fastq(*words).stdout, json.loads(fastq(*words, "--json").stdout)
     (rate,) = document["rates"]
     assert rate["status"] == "short"
     assert text.count("?\n") + text.count("? ") == len(rate["short_latencies"].split(", "))
     assert "\n  ?: rests on so few bursts" in text
-    (_, calm) = json.loads(fastq(*words, *many, "--json").stdout)["rates"]
-    assert (calm["status"], calm["short_latencies"]) == ("ok", None)
+
+
+def test_calm_queues_and_those_that_grow_are_not_marked(spec: Path) -> None:
+    done = fastq(
+        "simulate", spec, "--point", 1, "--set", "run.requests=20_000", "--rate", 5, "--rate", 25, "--json"
+    )
+    rates = json.loads(done.stdout)["rates"]
+    assert [rate["verdict"] for rate in rates] == ["stable", "unstable"]
+    assert {(rate["status"], rate["short_latencies"]) for rate in rates} == {("ok", None)}
 
 
 def test_an_interval_shows_as_many_digits_as_tell_its_ends_apart() -> None:

@@ -73,6 +73,21 @@ def test_the_report(plan, capsys):
     assert "judged over 1,000 requests from an empty start" in text
 
 
+def test_latencies_that_rest_on_too_few_bursts_are_marked(plan, capsys):
+    few = (plan, "--set", "run.requests=60")
+    assert run(*few) == 0
+    text = capsys.readouterr().out
+    assert run(*few, "--json") == 0
+    options = json.loads(capsys.readouterr().out)["options"]
+    shown = {"ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99"}
+    marked = [
+        name for each in options for name in (each["short_latencies"] or "").split(", ") if name in shown
+    ]
+    assert marked
+    assert sum(line.count("?") for line in text.splitlines() if "±" in line) == len(marked)
+    assert "\n?: rests on so few bursts" in text
+
+
 def test_markdown_keeps_its_cells_apart(plan, capsys):
     assert run(plan, "--markdown", "--set", DAY) == 0
     text = capsys.readouterr().out

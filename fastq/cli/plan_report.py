@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastq.cli.markdown_table import markdown_table
+from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE, is_short
 from fastq.cli.text_table import ends, indent, number, render, seconds
 from fastq.engine.plan_result import SIMULATED
 
@@ -154,7 +155,7 @@ def _latencies(planned: Sequence[PlannedOption]) -> _Table:
         [
             option.name,
             number(option.fleet.rate_rps),
-            *(_latency(option.latencies.get(column)) for column in _LATENCIES.values()),
+            *(_latency(option, column) for column in _LATENCIES.values()),
             option.verdict or "-",
         ]
         for option in planned
@@ -225,6 +226,12 @@ def _remarks(result: PlanResult) -> list[str]:
     for status, note in _STATUS_NOTES.items():
         names = [name for name, each in figures.items() if each.status == status]
         lines += [f"{'; '.join(names)}: {note}."] if names else []
+    if any(
+        is_short(option.short_latencies, column)
+        for option in result.options
+        for column in _LATENCIES.values()
+    ):
+        lines.append(SHORT_NOTE.replace("\n", " "))
     if result.plan.limits.objectives and result.origin == SIMULATED and figures:
         lines.append(
             f"Limits of latencies are judged over {result.plan.run.requests:,} requests from an empty start; longer "
@@ -252,13 +259,15 @@ def _error(figures: ReplicaFigures) -> str:
     return "on the grid" if not error else f"±{error:.2%}"
 
 
-def _latency(interval: Interval | None) -> str:
+def _latency(option: PlannedOption, column: str) -> str:
+    interval = option.latencies.get(column)
     if interval is None:
         return "-"
     text = seconds(interval.estimate)
     half = max(interval.high - interval.estimate, interval.estimate - interval.low)
     share = half / interval.estimate if interval.estimate else 0.0
-    return text if share < 0.005 else f"{text} ±{share:.0%}"
+    mark = SHORT_MARK if is_short(option.short_latencies, column) else ""
+    return (text if share < 0.005 else f"{text} ±{share:.0%}") + mark
 
 
 def _growth(interval: Interval | None) -> str:

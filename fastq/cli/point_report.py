@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE, is_short
 from fastq.cli.text_table import ends, indent, number, render, scalar, seconds
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ _STATISTICS = ("mean", "p50", "p90", "p99")
 _LATENCY_NOTE = (
     "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last;\n"
     "±: half of the 95% interval, from half a percent on"
-)
-_SHORT_NOTE = (
-    "\n?: rests on so few bursts of waiting that the truth may well lie outside, most likely above;\n"
-    "raise run.requests or run.replications"
 )
 
 
@@ -201,7 +198,7 @@ def _latencies(rates: list[dict[str, Any]]) -> str:
 
 
 def _latency_note(rates: list[dict[str, Any]]) -> str:
-    return _LATENCY_NOTE + (_SHORT_NOTE if any(rate["status"] == "short" for rate in rates) else "")
+    return _LATENCY_NOTE + (f"\n{SHORT_NOTE}" if any(rate["status"] == "short" for rate in rates) else "")
 
 
 def _with_half_width(rate: dict[str, Any], column: str, statistic: str) -> str:
@@ -211,12 +208,8 @@ def _with_half_width(rate: dict[str, Any], column: str, statistic: str) -> str:
     if not rate[name]:
         return text
     half = (rate[f"{name}_high"] - rate[f"{name}_low"]) / 2 / rate[name]
-    mark = "?" if f"{column.removesuffix('_s')}_{statistic}" in _short_latencies(rate) else ""
+    mark = SHORT_MARK if is_short(rate["short_latencies"], name) else ""
     return (text if half < 0.005 else f"{text} ±{half:.0%}") + mark
-
-
-def _short_latencies(rate: dict[str, Any]) -> list[str]:
-    return (rate["short_latencies"] or "").split(", ")
 
 
 def _share(value: float | None, theory: float) -> str:

@@ -70,6 +70,7 @@ def _answered(plan: Plan, option: Option, threads: int, backend: str) -> Planned
     return replace(
         planned,
         verdict=str(rate_row["verdict"]),
+        short_latencies=rate_row["short_latencies"],
         latencies={
             name: Interval(rate_row[name], rate_row[f"{name}_low"], rate_row[f"{name}_high"])
             for name in LATENCY_COLUMNS

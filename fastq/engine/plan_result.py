@@ -70,6 +70,8 @@ class PlannedOption:
         By name of :data:`LATENCY_COLUMNS`, s, of a replica at the peak, with 95% intervals; empty where unknown.
     verdict
         On the queue at the peak: stable, unstable, metastable or undecided; ``None`` where it was not simulated.
+    short_latencies
+        Which of them rest on too few bursts for their intervals to hold, as the table of rates names them.
     """
 
     name: str
@@ -81,6 +83,7 @@ class PlannedOption:
     day: Day | None = None
     latencies: Mapping[str, Interval] = field(default_factory=dict)
     verdict: str | None = None
+    short_latencies: str | None = None
 
     @property
     def gpus(self) -> int | None:
@@ -253,6 +256,7 @@ def _row(option: PlannedOption, *, cheapest: bool) -> dict[str, Any]:
         "status": None if figures is None else figures.status,
         "interpolation_error": None if figures is None else figures.interpolation_error,
         "verdict": option.verdict,
+        "short_latencies": option.short_latencies,
         "price_per_gpu_hour": option.price_per_gpu_hour,
         "cost_per_hour": option.cost_per_hour,
         "cost_per_million_tokens": option.cost_per_million_tokens,

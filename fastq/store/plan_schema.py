@@ -46,6 +46,12 @@ OPTIONS = (
     Column("status", "str", "", "of the simulated point: ok, short, capped or nonergodic"),
     Column("interpolation_error", "float", "", "of the boundary, as a share of it; null where simulated"),
     Column("verdict", "str", "", "on the queue at the peak, at 99.9% confidence; null where not simulated"),
+    Column(
+        "short_latencies",
+        "str",
+        "",
+        "which latencies rest on too few bursts for their intervals to hold; null: none",
+    ),
     Column("price_per_gpu_hour", "float", "currency/h", "price of a GPU-hour"),
     Column("cost_per_hour", "float", "currency/h", "cost of the fleet at the peak"),
     Column(
