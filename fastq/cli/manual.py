@@ -49,7 +49,7 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   mixed_ms                 where it both prefills and decodes                           (default 0)
   mixed_kv_token_ns        for each KV token of its decoding requests where it does     (default 0)
   jump_ms                  where it has more than jump_beyond_tokens prefill tokens and (default 0)
-  jump_beyond_tokens       decoding requests together
+  jump_beyond_tokens       decoding requests together (of a replica's file: all these hold with its own planes only)
 [scheduler]
   preset                   "vllm" or "paper"                                            (default "vllm")
   admission                "chunk", "prompt", "peak" or "lookahead"                     (the preset's)
