@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +38,8 @@ class Distribution:
     bins: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the time of iterations depends on, summed over a window.
+class Work(NamedTuple):
+    """What the time of iterations depends on, summed over a window, in the order of theory's samples.
 
     Parameters
     ----------

@@ -15,7 +15,9 @@ in fact would not do: the budget cuts some, so that they are more than theory ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from operator import sub
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastq.closed_forms.batch_time import batch_time
@@ -33,7 +35,10 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """Work of so many requests, as in :class:`fastq.closed_forms.request_sums.RequestSums`."""
+    """Work of so many requests, as in :class:`fastq.closed_forms.request_sums.RequestSums`.
+
+    After the number of requests, in the order of :class:`fastq.analysis.replication.Work`.
+    """
 
     requests: int
     prompt_tokens: float
@@ -46,8 +51,7 @@ class Sample(NamedTuple):
 
     def less(self, other: Sample) -> Sample:
         """The work of these requests without that of ``other``."""
-        work = zip(self[1:], other[1:], strict=True)
-        return Sample(self.requests, *(mine - theirs for mine, theirs in work))
+        return Sample(self.requests, *map(sub, self[1:], other[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class SampledTheory:
         Chunks of the prompts of some requests, up to a factor.
     time
         What iterations take on average.
+    law_rate_rps
+        Service rate of theory for the law, requests/s.
     """
 
     law: RequestSums
@@ -76,6 +82,7 @@ class SampledTheory:
     use: Use
     chunks: Use
     time: BatchTime
+    law_rate_rps: float
 
     def iterations(self, sample: LengthSums) -> float:
         """Iterations in which the binding constraint, if always met in full, lets the work of ``sample`` be done."""
@@ -85,7 +92,8 @@ class SampledTheory:
     def rate_rps(self, sample: LengthSums) -> float:
         """Service rate of theory for requests like those of ``sample``, requests/s."""
         completions = sample.requests / self.iterations(sample)
-        return completions * PS_PER_S / self.time.mean_batch_ps(self.in_whole_chunks(sample), completions)
+        work = self.in_whole_chunks(sample) if self.time.terms.any else sample
+        return completions * PS_PER_S / self.time.mean_batch_ps(work, completions)
 
     def in_whole_chunks(self, sample: LengthSums) -> Sample:
         """The work of ``sample`` as theory has it: no chunk is cut by the budget."""
@@ -108,7 +116,7 @@ class SampledTheory:
             sample
         ):
             return 1.0
-        return self.rate_rps(sample) / self.rate_rps(self.law)
+        return self.rate_rps(sample) / self.law_rate_rps
 
 
 def sampled_theory(point: Point) -> SampledTheory:
@@ -123,7 +131,8 @@ def sampled_theory(point: Point) -> SampledTheory:
     use = _use(binding, chunk_tokens, replica.block_size, single_chunk=single_chunk)
     chunks = _chunks(chunk_tokens, single_chunk=single_chunk)
     time = batch_time(point.iteration_time, replica)
-    return SampledTheory(sums, binding, completions, use, chunks, time)
+    theory = SampledTheory(sums, binding, completions, use, chunks, time, law_rate_rps=math.nan)
+    return replace(theory, law_rate_rps=theory.rate_rps(sums))
 
 
 def _chunks(chunk_tokens: int, *, single_chunk: bool) -> Use:

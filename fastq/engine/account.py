@@ -19,8 +19,8 @@ def sample_of(replication: Replication) -> Sample:
 
     It is that of requests in progress too: in the mean, what requests of the law take that never are preempted.
     """
-    executed = _sample(replication.requests, [replication.executed])
-    return executed.less(_sample(replication.preemptions, [replication.redone]))
+    executed = Sample(replication.requests, *replication.executed)
+    return executed.less(Sample(replication.preemptions, *replication.redone))
 
 
 def account(point: Point, replications: Sequence[Replication]) -> Losses:
@@ -42,14 +42,4 @@ def account(point: Point, replications: Sequence[Replication]) -> Losses:
 
 
 def _sample(requests: int, work: Iterable[Work]) -> Sample:
-    work = list(work)
-    return Sample(
-        requests,
-        sum(each.prefill_tokens for each in work),
-        sum(each.decode_iterations for each in work),
-        sum(each.decode_kv_tokens for each in work),
-        sum(each.doubled_attention for each in work),
-        sum(each.finished_prompts for each in work),
-        sum(each.prefill_chunks for each in work),
-        sum(each.cached_tokens for each in work),
-    )
+    return Sample(requests, *map(sum, zip(*work, strict=True)))
