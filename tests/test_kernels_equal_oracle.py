@@ -73,14 +73,14 @@ def assert_work_equal(raw: RawRecording, window: oracle.Window, *, terms: bool) 
     window_of = read_window(raw.registers.tolist(), [NO_HISTOGRAM])
     sums = window.sums
     counted = 7 if terms else 4
-    assert dataclasses.astuple(window_of.executed)[:counted] == (
+    assert window_of.executed[:counted] == (
         sums["prefill_tokens"],
         sums["decodes"],
         sums["decode_kv_tokens"],
         sums["attention2"],
         *(window.prefills if terms else ()),
     )
-    assert dataclasses.astuple(window_of.redone)[:counted] == window.redone[:counted]
+    assert window_of.redone[:counted] == window.redone[:counted]
     blocks = window.blocks_by_stop
     assert window_of.stopped_kv_blocks == blocks["kv"]
     assert window_of.stopped_limit_blocks == blocks["seqs"] + blocks["tokens"]
