@@ -211,7 +211,6 @@ def _paper_settings(budget: str, admission: str) -> list[Override]:
 HINGED = ((12.017, 32.949e-3, 41.723e-3, 80.406e-6, 0.0), (4.4877, 62.361e-3, 71.134e-3, 80.406e-6, 0.0))
 WITHOUT_ATTENTION = (11.838, 59.895e-3, 42.921e-3, 80.46e-6, 0.0)
 KERNELS = (11.860, 57.716e-3, 42.966e-3, 80.583e-6, 3.4845e-6)
-HOST_MS = 1.0
 
 
 def paper(_: argparse.Namespace) -> Iterator[Row]:
@@ -228,7 +227,7 @@ def paper(_: argparse.Namespace) -> Iterator[Row]:
         "128 sequences": (("replica.max_num_seqs", "128"),),
         "blocks of 1": (("replica.block_size", "1"),),
         "1% of the blocks kept free": (("replica.watermark", "0.01"),),
-        f"{HOST_MS:g} ms of host time an iteration": (planes_text((base_ms + HOST_MS, *rest)),),
+        "1 ms of host time an iteration": (("iteration_time.host_ms", "1"),),
         "prefill and attention 10% dearer": (
             planes_text((base_ms, 1.1 * rest[0], *rest[1:3], 1.1 * rest[3])),
         ),
@@ -236,6 +235,10 @@ def paper(_: argparse.Namespace) -> Iterator[Row]:
         "no attention term": (planes_text(WITHOUT_ATTENTION),),
         "the kernels themselves (a100-llama-3-8b-kernels)": (
             ("replica.catalogue", '"a100-llama-3-8b-kernels"'),
+        ),
+        "the kernels, and 5 ms of host time": (
+            ("replica.catalogue", '"a100-llama-3-8b-kernels"'),
+            ("iteration_time.host_ms", "5"),
         ),
     }
     first: list[float] = []

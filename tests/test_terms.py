@@ -73,6 +73,19 @@ def test_every_key_is_read_to_the_picosecond():
     assert spec_of(constant="10 ms", prefill_seq_us=1).point(0).iteration_time.terms == Terms(10**6)
 
 
+def test_the_host_adds_to_every_plane():
+    planes = [{"base_ms": 4, "kv_token_ns": 9}, {"base_ms": 1, "prefill_token_us": 80}]
+    with_host = spec_of(planes=planes, host_ms=2.5, mixed_ms=1).point(0).iteration_time
+    assert [plane.base_ps for plane in with_host.planes] == [6_500_000_000, 3_500_000_000]
+    assert with_host.terms == Terms(mixed_ps=10**9)
+    assert spec_of(constant="37 ms", host_ms=0.2).point(0).iteration_time.planes == (Plane(37_200_000_000),)
+    varied = spec_of(grid={"iteration_time.host_ms": [0, 5]})
+    assert [point.iteration_time.planes[0].base_ps for point in varied] == [10**10, 15 * 10**9]
+    assert spec_of(host_ms=0).hash == spec_of().hash != spec_of(host_ms=1).hash
+    with pytest.raises(SpecError, match=r"iteration_time\.host_ms = -1"):
+        spec_of(host_ms=-1)
+
+
 def test_they_are_listed_overridden_and_varied_as_other_keys():
     spec = spec_of(
         mixed_ms=1,

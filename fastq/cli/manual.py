@@ -42,7 +42,8 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   constant                 a duration with its unit: "37.2 ms"; or
   planes                   a list; the largest of them counts:
                            { base_ms, prefill_token_us, decode_seq_us, kv_token_ns, attention_ps }
-  prefill_seq_us           added to that: for each prompt in prefill in the batch       (default 0)
+  host_ms                  added to that: what the host adds to every iteration         (default 0)
+  prefill_seq_us           for each prompt in prefill in the batch                      (default 0)
   finished_prompt_us       for each prompt whose last chunk is in the batch             (default 0)
   prefill_kv_token_ns      for each token of a prompt cached before its chunk           (default 0)
   prefill_ms               where the batch prefills                                     (default 0)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from fastq.model.iteration_time import Plane
 from fastq.model.lengths import LengthLaw
 from fastq.model.resolve import settled
-from fastq.model.settings import JUMP_BEYOND_KEY, JUMP_KEY, SETTINGS, TERM_KEYS, ReplicaEntry, Value
+from fastq.model.settings import HOST_KEY, JUMP_BEYOND_KEY, JUMP_KEY, SETTINGS, TERM_KEYS, ReplicaEntry, Value
 from fastq.model.version import RESULTS_VERSION
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _settings(spec: Spec, layer: Layer) -> dict[str, object]:
 
 def _without_idle_terms(values: Layer, varied: Collection[str] = ()) -> Layer:
     """Leave out terms of the iteration time that add nothing: they are as good as not given."""
-    idle = {key for key in TERM_KEYS if not values.get(key) and key not in varied}
+    idle = {key for key in (*TERM_KEYS, HOST_KEY) if not values.get(key) and key not in varied}
     if JUMP_KEY in idle and JUMP_BEYOND_KEY not in varied:
         idle.add(JUMP_BEYOND_KEY)
     return {key: value for key, value in values.items() if key not in idle}

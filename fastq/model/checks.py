@@ -14,7 +14,7 @@ from fastq.model import resolve
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
 from fastq.model.reading import Place
-from fastq.model.settings import DEFAULTS, TERM_KEYS
+from fastq.model.settings import DEFAULTS, HOST_KEY, TERM_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ _LARGEST_COUNTS = (
     "replica.max_num_batched_tokens",
     "replica.max_model_len",
     "iteration_time.constant",
+    HOST_KEY,
     *TERM_KEYS,
 )
 _SMALLEST_COUNTS = ("replica.prefill_chunk_tokens",)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_PLANES = 8
 """Most planes of an iteration time."""
 
+PS_PER_MS = 10**9
 MAX_ITERATION_PS = 10**15
 """Longest iteration that is simulated, ps: 1000 s. Sums of picoseconds then never pass 63 bits."""
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from fastq.model.iteration_time import MAX_ITERATION_PS, TERM_UNITS, IterationTime, Plane, make_terms
+from fastq.model.iteration_time import (
+    MAX_ITERATION_PS,
+    PS_PER_MS,
+    TERM_UNITS,
+    IterationTime,
+    Plane,
+    make_terms,
+)
+from fastq.model.reading import exact, round_half_up
 from fastq.model.replica import Replica
 from fastq.model.scheduler import PRESETS, Admission, Preemption, Scheduler, TokenConvention
 from fastq.model.settings import (
     DEFAULTS,
+    HOST_KEY,
     JUMP_BEYOND_KEY,
     JUMP_KEY,
     SETTINGS,
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 NOT_GIVEN: Layer = {}
 
 _PLANE_KEYS = frozenset({"iteration_time.constant", "iteration_time.planes"})
-_ALL_TERM_KEYS = frozenset({*TERM_KEYS, JUMP_BEYOND_KEY})
+_ALL_TERM_KEYS = frozenset({*TERM_KEYS, JUMP_BEYOND_KEY, HOST_KEY})
 
 
 class Resolved(NamedTuple):
@@ -103,12 +113,19 @@ def _chunk_missing(values: Layer, place: Place) -> SpecError:
 
 def iteration_time(values: Layer, place: Place) -> IterationTime:
     """Make the iteration time of settled values."""
-    terms = _terms(values, place)
     if "iteration_time.constant" in values:
-        return IterationTime((Plane(base_ps=cast("int", values["iteration_time.constant"])),), terms)
-    if "iteration_time.planes" in values:
-        return IterationTime(cast("tuple[Plane, ...]", values["iteration_time.planes"]), terms)
-    raise place.at("iteration_time").missing(
+        planes: tuple[Plane, ...] = (Plane(base_ps=cast("int", values["iteration_time.constant"])),)
+    elif "iteration_time.planes" in values:
+        planes = cast("tuple[Plane, ...]", values["iteration_time.planes"])
+    else:
+        raise _time_missing(place)
+    host_ps = round_half_up(exact(cast("float", values.get(HOST_KEY, 0))) * PS_PER_MS)
+    planes = tuple(replace(plane, base_ps=plane.base_ps + host_ps) for plane in planes)
+    return IterationTime(planes, _terms(values, place))
+
+
+def _time_missing(place: Place) -> SpecError:
+    return place.at("iteration_time").missing(
         'is missing: give iteration_time.constant, as in "37.2 ms", or iteration_time.planes, '
         "or replica.catalogue"
     )

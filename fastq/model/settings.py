@@ -18,6 +18,7 @@ from fastq.model.duration import read_duration_ps, seconds, shown_duration
 from fastq.model.iteration_time import (
     JUMP_BEYOND,
     MAX_ITERATION_PS,
+    PS_PER_MS,
     TERM_UNITS,
     Plane,
     read_planes,
@@ -239,6 +240,7 @@ _ALL = (
         _planes_text,
         rivals=frozenset({"iteration_time.constant"}),
     ),
+    _real("iteration_time.host_ms", 0, MAX_ITERATION_PS / PS_PER_MS),
     *(
         _real(f"iteration_time.{name}", 0, MAX_ITERATION_PS / unit_ps)
         for name, (_, unit_ps) in TERM_UNITS.items()
@@ -255,6 +257,9 @@ SETTINGS: dict[str, Setting] = {setting.key: setting for setting in _ALL}
 
 TERM_KEYS = tuple(f"iteration_time.{name}" for name in TERM_UNITS)
 """Keys of what is added to the planes; 0 where they have no value."""
+
+HOST_KEY = "iteration_time.host_ms"
+"""Key of what every iteration takes on top; 0 where it has no value."""
 
 JUMP_KEY, JUMP_BEYOND_KEY = "iteration_time.jump_ms", f"iteration_time.{JUMP_BEYOND}"
 

@@ -26,6 +26,7 @@ _WORDS = {
     "replica.max_model_len": "longest request accepted (tokens)",
     "iteration_time.constant": "iteration time (s)",
     "iteration_time.planes": "iteration time",
+    "iteration_time.host_ms": "host time added to every iteration (ms)",
     "iteration_time.prefill_seq_us": "added for a prompt in prefill (µs)",
     "iteration_time.finished_prompt_us": "added for a prompt that ends its prefill (µs)",
     "iteration_time.prefill_kv_token_ns": "added for a cached token of a chunk (ns)",

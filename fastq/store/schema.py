@@ -225,6 +225,7 @@ _AXIS_UNITS = {
     "block_size": "tokens",
     "max_num_seqs": "requests",
     "iteration_time.constant": "s",
+    "iteration_time.host_ms": "ms",
     "iteration_time.prefill_seq_us": "us",
     "iteration_time.finished_prompt_us": "us",
     "iteration_time.prefill_kv_token_ns": "ns",
