@@ -143,12 +143,12 @@ def _split_iterations(point: Point, theory: SampledTheory, executed: Sample, hel
             used = charged / replica.max_num_batched_tokens
         # A full resource stops admission by itself, so all that is idle is left by another.
         return _Iterations(used=used, ties=iterations - used)
-    blocks, size = replica.kv_blocks, replica.block_size
+    blocks = replica.kv_blocks
     taken = held.blocks / blocks
     used = taken
     if point.scheduler.admission is Admission.PEAK:
-        # A request that grows leaves half a block empty, on average.
-        used = (held.kv_tokens + held.running * (size - 1) / 2) / size / blocks
+        # Nothing is preempted there, so tokens are held in such blocks as the law's, on average.
+        used = held.kv_tokens * (theory.law.kv_area_blocks / theory.law.kv_area_tokens) / blocks
     admission = held.kv_stopped - held.kv_stopped_blocks / blocks
     ties = held.limit_stopped - held.limit_stopped_blocks / blocks
     return _Iterations(used, taken - used, admission, ties, iterations - taken - admission - ties)
