@@ -1,10 +1,11 @@
 """What iterations take on average, at least: affine in what requests bring, so that it holds of the mean batch.
 
 Planes are. So are the terms that count something of each request: its prompt's chunks, the end of its prefill, the
-KV that its chunks read again. Terms that count batches depend on how work falls into them, and of these only what no
-schedule avoids is here: a batch prefills at most so many tokens, and holds at most so many, so a share of the batches
-prefills, and a share is beyond a jump. A schedule may always prefill and decode apart, so nothing is here for batches
-that do both. What such terms cost in fact, a simulation tells.
+KV that its chunks read again, all taken to be whole (the budget may put a short one first, and less is read again).
+Terms that count batches depend on how work falls into them, and of these only what no schedule avoids is here: a batch
+prefills at most so many tokens, and holds at most so many, so a share of the batches prefills, and a share is beyond a
+jump. A schedule may always prefill and decode apart, so nothing is here for batches that do both. What such terms cost
+in fact, a simulation tells.
 """
 
 from __future__ import annotations
