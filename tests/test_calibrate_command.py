@@ -216,7 +216,7 @@ def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("-o", "engine.txt"), 2, "give a name that ends in .toml"),
+        (("-o", "engine.txt"), 2, "the name must end in .toml"),
         (("-o", "nowhere/engine.toml"), 2, "--output = 'nowhere': there is no such directory"),
         (("--picture", "fit.doc"), 2, "must end in one of .png"),
         (("--picture", "nowhere/fit.png"), 2, "--picture = 'nowhere': there is no such directory"),

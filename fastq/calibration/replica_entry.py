@@ -13,7 +13,6 @@ from fastq.model.iteration_time import JUMP_BEYOND, TERM_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fastq.calibration.calibration import Calibration
     from fastq.calibration.term_choice import Term
@@ -122,16 +121,6 @@ def entry_text(
         f"[replica]\n{capacity}block_size = {block_size}\n\n"
         f"[iteration_time]\nplanes = [\n{planes}]\n{terms}\n[provenance]\n{texts}gpus = {gpus}\n"
     )
-
-
-def write_entry(path: Path, text: str) -> None:
-    """Write a replica file, in one step where one stands already."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def fit_text(calibration: Calibration) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastq.cli.calibrate_options import SHAPE, add_options, recorded_command
 from fastq.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
@@ -38,14 +38,6 @@ examples:
 
 A spec takes the file as replica.catalogue = "./a100.toml", relative to the spec."""
 
-_SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_size", "intermediate", "vocab")
-_DTYPES = ("bfloat16", "float16", "fp8", "fp8_block")
-_KV_DTYPES = ("bfloat16", "float16", "fp8")
-_PLANES = (1, 2, 3, 4)
-_UTILISATION = 0.9
-_RESERVE_GIB = 2.0
-_BLOCK_SIZE = 16
-
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
@@ -57,103 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("log", type=Path, metavar="LOG", help="measured iterations, see below")
-    reading = parser.add_argument_group("reading")
-    reading.add_argument(
-        "--column",
-        metavar="OURS=THEIRS",
-        action="append",
-        default=[],
-        type=_pair,
-        help="name of a column in the file, as in kv_tokens=cache_len; may be given several times",
-    )
-    reading.add_argument(
-        "--where",
-        metavar="COLUMN=VALUE",
-        action="append",
-        default=[],
-        type=_pair,
-        help="read only rows with this value; may be given several times",
-    )
-    fitting = parser.add_argument_group("fitting")
-    fitting.add_argument(
-        "--planes",
-        type=int,
-        choices=_PLANES,
-        help="how many planes (default: the fewest within one standard error of the best, by cross-validation)",
-    )
-    model = parser.add_argument_group("model (for tables of operators, and for its memory)")
-    model.add_argument(
-        "--model",
-        type=Path,
-        metavar="FILE",
-        help="config.json of the model, as on Hugging Face, or its directory",
-    )
-    for name in _SHAPE:
-        flag = f"--{name.replace('_', '-')}"
-        model.add_argument(flag, type=_at_least_one, metavar="N", help=_SHAPE_HELP[name])
-    model.add_argument(
-        "--dtype", choices=_DTYPES, help="type of the weights (default: the model's, else bfloat16)"
-    )
-    model.add_argument(
-        "--kv-dtype",
-        choices=_KV_DTYPES,
-        default="bfloat16",
-        help="type of the KV cache (default: %(default)s)",
-    )
-    model.add_argument(
-        "--tensor-parallel",
-        type=_at_least_one,
-        default=1,
-        metavar="N",
-        help="cards that share each layer (default: %(default)s)",
-    )
-    memory = parser.add_argument_group("KV memory (of a replica that is written)")
-    memory.add_argument(
-        "--kv-capacity-tokens", type=_at_least_one, metavar="N", help="KV capacity where it is known, tokens"
-    )
-    memory.add_argument(
-        "--memory-gib",
-        type=_positive,
-        metavar="GIB",
-        help="memory of a card, from which the capacity is derived",
-    )
-    memory.add_argument(
-        "--utilisation",
-        type=_share,
-        default=_UTILISATION,
-        metavar="SHARE",
-        help="share of it that the engine takes (default: %(default)s)",
-    )
-    memory.add_argument(
-        "--reserve-gib",
-        type=_not_negative,
-        default=_RESERVE_GIB,
-        metavar="GIB",
-        help="taken on each card by activations, CUDA graphs, collectives and the runtime (default: %(default)s)",
-    )
-    memory.add_argument(
-        "--block-size",
-        type=_at_least_one,
-        default=_BLOCK_SIZE,
-        metavar="N",
-        help="KV tokens per block (default: %(default)s)",
-    )
-    writing = parser.add_argument_group("writing")
-    writing.add_argument("-o", "--output", type=Path, metavar="FILE", help="replica file to write, .toml")
-    writing.add_argument(
-        "--name", default="", metavar="TEXT", help="what was measured, to keep with the replica"
-    )
-    writing.add_argument(
-        "--source", default="", metavar="TEXT", help="where the measurements come from, to keep"
-    )
-    writing.add_argument("--licence", default="", metavar="TEXT", help="licence of the measurements, to keep")
-    writing.add_argument(
-        "--picture", metavar="FILE", help="picture of fitted against measured: .png, .svg or .pdf"
-    )
-    writing.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
-    )
-    writing.add_argument("--json", action="store_true", help="print one JSON object")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -172,15 +68,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from fastq.calibration.calibration import calibrate
     from fastq.calibration.model_shape import read_shape
-    from fastq.calibration.replica_entry import check_complete, write_entry
+    from fastq.calibration.replica_entry import check_complete
     from fastq.calibration.sources import read_iterations
     from fastq.cli.calibrate_report import json_report, text_report
+    from fastq.cli.output_file import write_text
 
     _check_targets(args)
-    given = {name: getattr(args, name) for name in _SHAPE}
+    given = {name: getattr(args, name) for name in SHAPE}
     # The profile of a layer needs to know how many there are, and nothing else of the model.
     only_layers = (
-        args.model is None and args.memory_gib is None and not any(given[name] for name in _SHAPE[1:])
+        args.model is None and args.memory_gib is None and not any(given[name] for name in SHAPE[1:])
     )
     shape = (
         None
@@ -214,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         _draw(args, calibration)
         written.append(args.picture)
     if args.output is not None:
-        write_entry(args.output, text)
+        write_text(args.output, text)
         written.append(str(args.output))
     report = json_report if args.json else text_report
     sys.stdout.write(report(calibration, kv_capacity_tokens=capacity, memory=memory, written=written))
@@ -222,19 +119,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_targets(args: argparse.Namespace) -> None:
+    from fastq.cli.output_file import check_target
     from fastq.errors import SpecError
 
-    if args.output is not None and args.output.suffix != ".toml":
-        raise SpecError(
-            "a replica file is TOML; give a name that ends in .toml", key="--output", value=str(args.output)
-        )
+    check_target(args.output, "--output", ".toml")
     if args.picture:
         from fastq.plot.style import check_ending
 
         check_ending(args.picture)
-    for option, path in (("--output", args.output), ("--picture", args.picture and Path(args.picture))):
-        if path and not path.absolute().parent.is_dir():
-            raise SpecError("there is no such directory; make it first", key=option, value=str(path.parent))
+        check_target(args.picture, "--picture")
     if args.memory_gib is not None and args.kv_capacity_tokens is not None:
         raise SpecError(
             "give the capacity, or the memory it is derived from, not both",
@@ -285,7 +178,7 @@ def _entry(
         name=args.name or f"Replica calibrated from {calibration.log.name}",
         source=args.source,
         licence=args.licence,
-        command=_command(args),
+        command=recorded_command(args),
         version=fastq_version(),
     )
     return entry_text(
@@ -328,78 +221,3 @@ def _error_note(calibration: Calibration) -> str:
         f"Relative error of {whole.rows:,} batches: median {whole.median:.1%}, 90th percentile {whole.p90:.1%}, worst "
         f"{whole.worst:.1%}. Right: a mark a batch; bars from 5% to 95% and from 25% to 75% of them, dot: median."
     )
-
-
-def _command(args: argparse.Namespace) -> str:
-    """Command that makes the file again: names of files without their directories, defaults left out."""
-    from fastq.model.reading import shown_number
-
-    words = ["fastq", "calibrate", args.log.name]
-    words += [
-        word
-        for option in ("column", "where")
-        for pair in getattr(args, option)
-        for word in (f"--{option}", "=".join(pair))
-    ]
-    if args.model is not None:
-        words += ["--model", args.model.name]
-    options: dict[str, object] = dict.fromkeys(("planes", *_SHAPE, "dtype"))
-    options |= {"kv_dtype": "bfloat16", "tensor_parallel": 1, "kv_capacity_tokens": None, "memory_gib": None}
-    options |= {"utilisation": _UTILISATION, "reserve_gib": _RESERVE_GIB, "block_size": _BLOCK_SIZE}
-    options |= dict.fromkeys(("name", "source", "licence"), "")
-    for name, default in options.items():
-        value = getattr(args, name)
-        if value != default:
-            shown = shown_number(value) if isinstance(value, float) else str(value)
-            words += [f"--{name.replace('_', '-')}", shown]
-    return shlex.join([*words, "-o", args.output.name] if args.output is not None else words)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (equals and name.strip() and value.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, as in kv_tokens=cache_len")
-    return name.strip(), value.strip()
-
-
-def _at_least_one(text: str) -> int:
-    try:
-        number = int(text.replace("_", ""))
-    except ValueError:
-        number = 0
-    if not 1 <= number < 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
-    return number
-
-
-def _number(text: str, low: float, high: float, accepted: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not low <= number <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {accepted}")
-    return number
-
-
-def _positive(text: str) -> float:
-    return _number(text, 1e-3, 1e6, "a number of GiB above 0")
-
-
-def _not_negative(text: str) -> float:
-    return _number(text, 0.0, 1e6, "a number of GiB, 0 or more")
-
-
-def _share(text: str) -> float:
-    return _number(text, 1e-6, 1.0, "a share above 0, at most 1")
-
-
-_SHAPE_HELP = {
-    "layers": "layers of the model",
-    "hidden": "hidden size",
-    "heads": "attention heads",
-    "kv_heads": "KV heads (default: as many as heads)",
-    "head_size": "size of a head (default: hidden / heads)",
-    "intermediate": "inner size of the feed-forward part",
-    "vocab": "entries of the vocabulary",
-}
