@@ -283,7 +283,7 @@ def _time(seconds: float) -> str:
     for unit_s, unit in ((1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
         if abs(seconds) >= unit_s:
             return f"{seconds / unit_s:.3g} {unit}"
-    return f"{seconds / 1e-12:.3g} ps"
+    return f"{seconds / 1e-12:.3g} ps" if seconds else "0"
 
 
 def _percent(share: float | None) -> str:
