@@ -467,7 +467,7 @@ BOUNDARY = {
 
 def at_rate(rate_rps: float, verdict: str = "stable", **columns: float | None) -> dict[str, Any]:
     """A row of the table of rates whose latencies rise with the rate; intervals of 10%."""
-    row: dict[str, Any] = {"arrival_rate_rps": rate_rps, "verdict": verdict}
+    row: dict[str, Any] = {"arrival_rate_rps": rate_rps, "verdict": verdict, "short_latencies": None}
     for latency, _, _ in LATENCIES:
         for place, (percentile, *_) in enumerate(PERCENTILES):
             value = 0.1 * (1 + place) * (1 + rate_rps)
@@ -515,6 +515,18 @@ def test_latencies_say_what_they_show(tmp_path: Path, size: style.Size) -> None:
         for percentile in range(3):
             assert curve(panel, percentile, filled=True) == [1.0, 3.0]
             assert curve(panel, percentile, filled=False) == [3.95, 6.0]
+
+
+def test_latencies_that_rest_on_too_few_bursts_are_marked() -> None:
+    few = at_rate(3.0) | {"short_latencies": "wait_mean, ttft_p99, e2e_p50, e2e_p99"}
+    figure = draw_latencies([at_rate(1.0), few], BOUNDARY, title="t", note="n", size=SIZE)
+    marked = [[(mark.xy, mark.get_text()) for mark in panel.texts] for panel in panels_of(figure)]
+    assert [len(each) for each in marked] == [1, 0, 2]
+    assert marked[0] == [((3.0, few["ttft_s_p99_high"]), "?")]
+    (key,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert "too few bursts for its interval to hold" in [text.get_text() for text in key.get_texts()]
+    calm = draw_latencies([at_rate(1.0)], BOUNDARY, title="t", note="n", size=SIZE)
+    assert not any(panel.texts for panel in panels_of(calm))
 
 
 def test_latencies_stand_where_they_are_with_their_intervals_and_the_boundary() -> None:

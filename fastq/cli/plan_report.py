@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastq.cli.markdown_table import markdown_table
-from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE, is_short
+from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE
 from fastq.cli.text_table import ends, indent, number, render, seconds
 from fastq.engine.plan_result import SIMULATED
+from fastq.store.short_latencies import is_short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

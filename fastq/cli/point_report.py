@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE, is_short
+from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE
 from fastq.cli.text_table import ends, indent, number, render, scalar, seconds
+from fastq.store.short_latencies import is_short
 
 if TYPE_CHECKING:
     from fastq.closed_forms import ClosedForms

@@ -11,6 +11,7 @@ from fastq.plot.axis import log_ticks
 from fastq.plot.caption import Caption
 from fastq.plot.key import key_height_em, write_key
 from fastq.plot.labels import tick_label
+from fastq.store.short_latencies import is_short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,6 +163,17 @@ def _draw_percentiles(
                 capthick=0.9 * size.scale,
                 zorder=3,
             )
+        short = [is_short(row["short_latencies"], f"{column}_{ending}") for row in rows]
+        for at in zip(rate_rps[short].tolist(), high[short].tolist(), strict=True):
+            axes.annotate(
+                "?",
+                at,
+                (-2 * size.scale, 0),
+                textcoords="offset points",
+                ha="right",
+                fontweight="bold",
+                color=colour,
+            )
     values = np.concatenate(drawn)
     values = values[np.isfinite(values) & (values > 0)]
     least, most = float(values.min()), float(values.max())
@@ -224,4 +236,7 @@ def _key(rows: Sequence[Mapping[str, Any]], size: Size) -> Key:
             markersize=4 * size.scale,
         )
         key.append((mark, f"{', '.join(others)}: of a finite run"))
+    if any(row["short_latencies"] for row in rows):
+        mark = Line2D([], [], color=style.FAINT, linestyle="", marker="$?$", markersize=6 * size.scale)
+        key.append((mark, "too few bursts for its interval to hold"))
     return key
