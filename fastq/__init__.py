@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         StoreError,
         WorkerError,
     )
-    from fastq.model.iteration_time import IterationTime, Plane
+    from fastq.model.iteration_time import IterationTime, Plane, Terms
     from fastq.model.lengths import LengthLaw
     from fastq.model.load import parse_spec
     from fastq.model.load_plan import load_plan, parse_plan
@@ -71,6 +71,7 @@ __all__ = [
     "SpecError",
     "StoreError",
     "SweepSummary",
+    "Terms",
     "TokenConvention",
     "WorkerError",
     "WorkloadDescription",
@@ -103,7 +104,7 @@ _HOMES = {
         "StoreError",
         "WorkerError",
     ),
-    "fastq.model.iteration_time": ("IterationTime", "Plane"),
+    "fastq.model.iteration_time": ("IterationTime", "Plane", "Terms"),
     "fastq.model.lengths": ("LengthLaw",),
     "fastq.model.load": ("parse_spec",),
     "fastq.model.load_plan": ("load_plan", "parse_plan"),
