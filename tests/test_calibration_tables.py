@@ -314,12 +314,31 @@ def test_a_config_tells_the_shape(tmp_path):
     shape = read_shape(path, {}, **options)
     assert shape is not None
     assert shape.parameters == 8_030_261_248 - 128256 * 4096
+    path.write_text(json.dumps({**CONFIG, "num_experts": 1, "quantization_config": {"quant_method": "fp8"}}))
+    assert read_shape(path, {}, **{**options, "dtype": "fp8"}) == ModelShape(**LLAMA_3_8B, dtype="fp8")
+
+
+def test_the_output_layer_of_some_families_is_the_embedding_unless_they_say_otherwise(tmp_path):
+    path = tmp_path / "config.json"
+    untold = {name: value for name, value in CONFIG.items() if name != "tie_word_embeddings"}
+    for model_type, told, tied in (("gemma", None, True), ("gemma", False, False), ("llama", None, False)):
+        config = {**untold, "model_type": model_type}
+        path.write_text(json.dumps(config if told is None else {**config, "tie_word_embeddings": told}))
+        shape = read_shape(path, {}, dtype=None, kv_dtype="bfloat16", tensor_parallel=1)
+        assert shape is not None
+        assert shape.tied is tied
 
 
 @pytest.mark.parametrize(
     ("config", "given", "message"),
     [
         ({**CONFIG, "num_local_experts": 8}, {}, "num_local_experts = 8: a model with experts"),
+        ({**CONFIG, "num_experts": [8, 8]}, {}, r"num_experts = \[8, 8\]: a model with experts"),
+        ({**CONFIG, "moe_num_experts": 64}, {}, "moe_num_experts = 64: a model with experts"),
+        ({**CONFIG, "ffn_config": {"moe_num_experts": 16}}, {}, "moe_num_experts = 16: a model with experts"),
+        ({**CONFIG, "kv_lora_rank": 512}, {}, "kv_lora_rank = 512: a model with latent attention"),
+        ({**CONFIG, "quantization_config": {"quant_method": "awq"}}, {}, "quant_method = 'awq': .*--dtype"),
+        ({"text_config": CONFIG, "quantization_config": {"quant_method": "fp8"}}, {}, "quant_method = 'fp8'"),
         ({**CONFIG, "model_type": "gpt2"}, {}, "has no gate"),
         ({**CONFIG, "hidden_size": -1}, {}, "hidden_size = -1: must be a whole number between 1"),
         ({**CONFIG, "num_key_value_heads": 5}, {}, "can't be shared among 5 KV heads"),
@@ -340,3 +359,6 @@ def test_shapes_that_can_not_be_are_refused(tmp_path, config, given, message):
 def test_layers_must_be_shared_evenly():
     with pytest.raises(SpecError, match=r"heads .32. can't be shared among 3 cards"):
         ModelShape(**LLAMA_3_8B, tensor_parallel=3)
+    with pytest.raises(SpecError, match="8 KV heads can't be shared among 6 cards"):
+        ModelShape(**{**LLAMA_3_8B, "heads": 48, "intermediate": 14400}, tensor_parallel=6)
+    assert ModelShape(**LLAMA_3_8B, tensor_parallel=16).card_kv_heads == 1

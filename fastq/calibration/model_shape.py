@@ -17,7 +17,9 @@ BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_block": 1}
 """Bytes of a number of each type."""
 
 _MOST = 10**7
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+_EXPERTS = "experts"
+"""In the name of every key that counts experts: num_local_experts, num_experts, n_routed_experts, moe_num_experts."""
+
 _CONFIG = {
     "layers": "num_hidden_layers",
     "hidden": "hidden_size",
@@ -29,8 +31,14 @@ _CONFIG = {
 }
 """Our name of a size: its name in a config.json of Hugging Face."""
 
+_OF_ALL_PARTS = ("torch_dtype", "dtype", "quantization_config", "tie_word_embeddings")
+"""Keys that a model of several parts, as text and vision, has outside of its text_config."""
+
 _UNGATED = frozenset({"bloom", "falcon", "gpt2", "gpt_neox", "gptj", "mpt", "opt", "phi", "starcoder2"})
 """Model types whose feed-forward part has two matrices, not three."""
+
+_TIED = frozenset({"cohere", "cohere2", "gemma", "gemma2", "gemma3", "gemma3_text"})
+"""Model types whose output layer is the embedding unless their config says otherwise; the defaults of transformers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,12 @@ class ModelShape:
                 f"the {self.heads} heads can't be shared among {self.kv_heads} KV heads",
                 key="--kv-heads",
                 value=self.kv_heads,
+            )
+        if self.kv_heads % self.tensor_parallel and self.tensor_parallel % self.kv_heads:
+            raise SpecError(
+                f"the {self.kv_heads} KV heads can't be shared among {self.tensor_parallel} cards, nor copied evenly",
+                key="--tensor-parallel",
+                value=self.tensor_parallel,
             )
 
     @property
@@ -159,11 +173,14 @@ def read_shape(
     Raises
     ------
     SpecError
-        If a size is missing or can't be, the config can't be read, or the model has experts.
+        If a size is missing or can't be, the config can't be read, its model has experts or latent attention, or its
+        weights are quantised and ``dtype`` does not say to what.
     """
     if config is None and all(value is None for value in given.values()):
         return None
     document = {} if config is None else _read_config(config)
+    if config is not None:
+        _check_supported(document, config)
     sizes = {name: given.get(name) for name in _CONFIG}
     for name, key in _CONFIG.items():
         if sizes[name] is None and document.get(key) is not None:
@@ -182,10 +199,10 @@ def read_shape(
     known = {name: value for name, value in sizes.items() if value is not None}
     return ModelShape(
         **known,
-        dtype=dtype or _dtype(document),
+        dtype=dtype or _dtype(document, config),
         kv_dtype=kv_dtype,
         tensor_parallel=tensor_parallel,
-        tied=document.get("tie_word_embeddings") is True,
+        tied=document.get("tie_word_embeddings", document.get("model_type") in _TIED) is True,
         qkv_bias=document.get("attention_bias") is True or document.get("model_type") == "qwen2",
     )
 
@@ -203,32 +220,56 @@ def _read_config(config: Path) -> dict[str, object]:
     if not isinstance(document, dict):
         raise SpecError("must be an object, as a model's config.json is", source=str(path), key="--model")
     inner = document.get("text_config")
-    document = inner if isinstance(inner, dict) else document
-    for name in _EXPERTS:
-        experts = document.get(name)
-        if isinstance(experts, int) and experts > 1:
+    if not isinstance(inner, dict):
+        return document
+    return {**{name: document[name] for name in _OF_ALL_PARTS if name in document}, **inner}
+
+
+def _check_supported(document: Mapping[str, object], config: Path) -> None:
+    """Refuse a model that is not made of the matrices of a shape."""
+    feed_forward = document.get("ffn_config")
+    counts = {**document, **(feed_forward if isinstance(feed_forward, dict) else {})}
+    for name, experts in counts.items():
+        if _EXPERTS in name and (isinstance(experts, list) or (isinstance(experts, int) and experts > 1)):
             raise SpecError(
                 "a model with experts: which of them a batch needs depends on its tokens, and a "
                 "sum over fixed matrices would be wrong; calibrate from a log of iterations",
-                source=str(path),
+                source=str(config),
                 key=name,
                 value=experts,
             )
+    if document.get("kv_lora_rank"):
+        raise SpecError(
+            "a model with latent attention: its KV cache holds no keys and values of heads; calibrate from a log of "
+            "iterations, with --kv-capacity-tokens",
+            source=str(config),
+            key="kv_lora_rank",
+            value=document["kv_lora_rank"],
+        )
     if document.get("model_type") in _UNGATED:
         raise SpecError(
             "the feed-forward part of this family has no gate; shapes with gate, up and down "
             "matrices are supported: calibrate from a log of iterations",
-            source=str(path),
+            source=str(config),
             key="model_type",
             value=document["model_type"],
         )
-    return document
 
 
 def _size(value: object, config: Path | None, key: str) -> int:
     return read_int(value, Place(str(config), key), 1, _MOST)
 
 
-def _dtype(document: Mapping[str, object]) -> str:
+def _dtype(document: Mapping[str, object], config: Path | None) -> str:
+    """Return the type of the weights by the config; its torch_dtype is not that of quantised ones."""
+    quantised = document.get("quantization_config")
+    if isinstance(quantised, dict):
+        raise SpecError(
+            f"the weights are quantised: say to what with --dtype, one of {', '.join(BYTES)}; of others, calibrate "
+            "from a log of iterations with --kv-capacity-tokens",
+            source=str(config),
+            key="quantization_config.quant_method",
+            value=quantised.get("quant_method"),
+        )
     named = document.get("torch_dtype") or document.get("dtype")
     return named if isinstance(named, str) and named in BYTES else "bfloat16"
