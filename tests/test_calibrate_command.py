@@ -218,7 +218,7 @@ def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
     [
         (("-o", "engine.txt"), 2, "the name must end in .toml"),
         (("-o", "nowhere/engine.toml"), 2, "--output = 'nowhere': there is no such directory"),
-        (("--picture", "fit.doc"), 2, "must end in one of .png"),
+        (("--picture", "fit.doc"), 2, "--picture = 'fit.doc': a picture's name must end in one of .png"),
         (("--picture", "nowhere/fit.png"), 2, "--picture = 'nowhere': there is no such directory"),
         (("--memory-gib", "80"), 2, "--memory-gib = 80.0: needs the model"),
         ((*TINY, "--memory-gib", "80", "--kv-capacity-tokens", "9"), 2, "not both"),

@@ -119,15 +119,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_targets(args: argparse.Namespace) -> None:
-    from fastq.cli.output_file import check_target
+    from fastq.cli.output_file import check_picture, check_target
     from fastq.errors import SpecError
 
     check_target(args.output, "--output", ".toml")
-    if args.picture:
-        from fastq.plot.style import check_ending
-
-        check_ending(args.picture)
-        check_target(args.picture, "--picture")
+    check_picture(args.picture, "--picture")
     if args.memory_gib is not None and args.kv_capacity_tokens is not None:
         raise SpecError(
             "give the capacity, or the memory it is derived from, not both",

@@ -14,17 +14,6 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 """Of the simulated boundary: closer together where latencies rise."""
 
 
-def check_picture(path: str | None) -> Path | None:
-    """Refuse a name that no picture can have, before anything is run."""
-    from fastq.cli.output_file import check_target
-    from fastq.plot.style import check_ending
-
-    if path is None:
-        return None
-    check_target(path, "--latencies")
-    return check_ending(path)
-
-
 def with_rates(spec: Spec, index: int, *, threads: int | None, backend: str) -> Spec:
     """Return the spec at rates up to its simulated boundary; as it is where it has rates, or can't run."""
     from fastq.api import simulate

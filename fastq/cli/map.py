@@ -90,19 +90,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Draw the picture."""
-    from fastq.cli.output_file import check_target
+    from fastq.cli.output_file import check_picture
     from fastq.plot import style
     from fastq.store.location import open_location
     from fastq.store.manifest import require_manifest
 
-    path = style.check_ending(args.output)
-    check_target(path, "--output")
+    check_picture(args.output, "--output")
     _refuse_axes(args)
     manifest = require_manifest(open_location(args.dir))
     table = _read(args.dir, manifest, args.boundary)
     draw = _draw_against_theory if args.against_theory else _draw_along_axes
-    style.save(draw(args, manifest, table), path, size=style.SIZES[args.size])
-    sys.stdout.write(f"{path}\n")
+    style.save(draw(args, manifest, table), args.output, size=style.SIZES[args.size])
+    sys.stdout.write(f"{args.output}\n")
     return ExitStatus.DONE
 
 

@@ -31,6 +31,20 @@ def check_target(path: str | Path | None, option: str, ending: str = "") -> Path
     return target
 
 
+def check_picture(path: str | Path | None, option: str) -> Path | None:
+    """Return where a picture is to be drawn, before anything is computed; ``None`` where nowhere.
+
+    Raises
+    ------
+    SpecError
+        As :func:`check_target`, and where the ending is none of a picture.
+    """
+    from fastq.plot.style import check_ending
+
+    target = check_target(path, option)
+    return None if target is None else check_ending(target, option)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text, over what stood there, in one step."""
     partial = _partial(path)

@@ -138,10 +138,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_picture(args: argparse.Namespace, plan: Plan) -> Path | None:
     """Refuse a picture that can't be drawn, before anything is simulated."""
-    from fastq.cli.output_file import check_target
+    from fastq.cli.output_file import check_picture
     from fastq.errors import SpecError
     from fastq.model.reading import nearest
-    from fastq.plot.style import check_ending
 
     names = [option.name for option in plan.options]
     if args.option is not None and args.option not in names:
@@ -151,16 +150,14 @@ def _check_picture(args: argparse.Namespace, plan: Plan) -> Path | None:
             key="--option",
             value=args.option,
         )
-    target = check_target(args.picture, "--picture")
-    if target is None:
-        return None
-    if plan.demand.hourly_rps is None:
+    picture = check_picture(args.picture, "--picture")
+    if picture is not None and plan.demand.hourly_rps is None:
         raise SpecError(
             "is missing: a picture shows the day, give 24 rates in place of peak_rps",
             source=plan.source,
             key="demand.hourly_rps",
         )
-    return check_ending(target)
+    return picture
 
 
 def _workload(plan: Plan) -> pa.Table:

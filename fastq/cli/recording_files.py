@@ -53,13 +53,6 @@ def check_timeline(path: str | None) -> Path | None:
     )
 
 
-def check_parquet(path: str | None, option: str) -> Path | None:
-    """Refuse a name that does not say Parquet, before anything is run."""
-    if path is None or Path(path).suffix.lower() == _PARQUET:
-        return check_target(path, option)
-    raise SpecError(f"the name must end in {_PARQUET}", key=option, value=path)
-
-
 def record_rates(spec: Spec, index: int) -> list[RecordedRate]:
     """Record one replication of a point at each of its rates; under an infinite backlog where it has none."""
     from fastq.closed_forms import closed_forms

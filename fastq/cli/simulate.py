@@ -81,13 +81,14 @@ def run(args: argparse.Namespace) -> int:
 
     from fastq.api import simulate
     from fastq.cli import latency_picture, recording_files
+    from fastq.cli.output_file import check_picture, check_target
     from fastq.engine.backend import warm_up
     from fastq.engine.executors import refuse_counts
 
     refuse_counts(threads=args.threads)
     timeline = recording_files.check_timeline(args.timeline)
-    trajectories = recording_files.check_parquet(args.trajectories, "--trajectories")
-    latencies = latency_picture.check_picture(args.latencies)
+    trajectories = check_target(args.trajectories, "--trajectories", ".parquet")
+    latencies = check_picture(args.latencies, "--latencies")
     spec = load(args)
     spec.positions(args.point)
     if args.rate:

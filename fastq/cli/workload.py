@@ -86,11 +86,12 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from fastq.analysis.workload_description import describe_trace
+    from fastq.cli.output_file import check_picture
     from fastq.cli.workload_report import report
     from fastq.model.trace import read_trace
 
     _check_law(args)
-    picture = None if args.picture is None else _checked_picture(args.picture)
+    picture = check_picture(args.picture, "--picture")
     trace = read_trace(args.trace)
     description = describe_trace(trace)
     document: dict[str, Any] = asdict(description)
@@ -177,14 +178,6 @@ def _check_law(args: argparse.Namespace) -> None:
             key=missing[0],
         )
     check_target(args.out, "--out", ".parquet")
-
-
-def _checked_picture(path: str) -> Path:
-    from fastq.cli.output_file import check_target
-    from fastq.plot.style import check_ending
-
-    check_target(path, "--picture")
-    return check_ending(path)
 
 
 def _command(args: argparse.Namespace) -> str:

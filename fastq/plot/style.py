@@ -114,8 +114,8 @@ def settle(figure: Figure) -> None:
             axes.set_position(Bbox(axes.get_position().get_points().round(_PLACE_DIGITS)))
 
 
-def check_ending(path: str | Path) -> Path:
-    """Return the path if a picture can be written under that name.
+def check_ending(path: str | Path, option: str = "") -> Path:
+    """Return the path if a picture can be written under that name, which an option gave.
 
     Raises
     ------
@@ -124,7 +124,11 @@ def check_ending(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
-        raise SpecError(f"a picture's name must end in one of {', '.join(ENDINGS)}", source=str(path))
+        raise SpecError(
+            f"a picture's name must end in one of {', '.join(ENDINGS)}",
+            key=option or "picture",
+            value=str(path),
+        )
     return path
 
 
