@@ -75,8 +75,9 @@ def test_it_prints_planes_errors_terms_and_what_it_wrote(made):
         "Held out, by number of planes",
         "Relative error of the fit",
         "decode only",
-        "What the iteration time lacks",
-        "These terms are not simulated",
+        "Not added, so not simulated",
+        "no more than chance",
+        "no such column",
         "attention can't be told: the log has no such column",
         "KV capacity: 200,000 tokens",
         "wrote fit.png\nwrote engine.toml\n",
@@ -218,6 +219,11 @@ def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
     [
         (("-o", "engine.txt"), 2, "the name must end in .toml"),
         (("-o", "nowhere/engine.toml"), 2, "--output = 'nowhere': there is no such directory"),
+        (
+            ("--column", "kv_tokens=a", "--column", "kv_tokens=b"),
+            2,
+            "kv_tokens is given twice, as a and as b",
+        ),
         (("--picture", "fit.doc"), 2, "--picture = 'fit.doc': a picture's name must end in one of .png"),
         (("--picture", "nowhere/fit.png"), 2, "--picture = 'nowhere': there is no such directory"),
         (("--memory-gib", "80"), 2, "--memory-gib = 80.0: needs the model"),

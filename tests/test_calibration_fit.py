@@ -12,7 +12,7 @@ from fastq.calibration.design import design_of
 from fastq.calibration.folds import folds, resamples
 from fastq.calibration.iteration_log import CACHED_TOKENS, FINISHING_PROMPTS, IterationLog
 from fastq.calibration.plane_fit import fit_planes, fitted_seconds
-from fastq.calibration.term_choice import choose_terms
+from fastq.calibration.term_choice import Term, choose_terms
 from fastq.errors import SpecError
 from fastq.model.iteration_time import TERM_UNITS, IterationTime, Plane
 
@@ -319,3 +319,20 @@ def test_one_repeated_batch_and_too_few_are_refused():
 def test_fitted_seconds_are_positive():
     fit = fit_planes(np.ones((20, 1)), np.full(20, 2e-3), 1)
     assert fitted_seconds(np.zeros((1, 1)), fit)[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("coefficient_s", "drop", "drop_error", "verdict"),
+    [
+        (1e-3, 0.001, 0.002, "no more than chance"),
+        (1e-3, 0.0005, 0.0001, "under 0.1 % points"),
+        (-1e-3, 0.005, 0.001, "would be negative"),
+        (1e-3, 0.005, 0.001, "would leave a plane no rows, or a term no time"),
+        (None, None, None, "no such column"),
+    ],
+)
+def test_a_term_that_is_not_added_says_why(coefficient_s, drop, drop_error, verdict):
+    why_not = "no such column" if drop is None else ""
+    assert (
+        Term("mixed_ms", "a batch", "iteration", coefficient_s, drop, drop_error, why_not).verdict == verdict
+    )

@@ -106,6 +106,7 @@ def test_rows_can_be_chosen(tmp_path):
             {},
             "several columns could be decode_seqs: num_decode_seqs, decode_tokens",
         ),
+        ({}, {"time_ms": "seconds", "seconds": "seconds"}, "given more than once, as seconds and as time_ms"),
         ({}, {"kv_token": "x"}, "must be OURS=THEIRS .*did you mean kv_tokens"),
         ({}, {"kv_tokens": "x"}, "there is no such column"),
         (

@@ -176,11 +176,17 @@ def _missing(table: TableFile, ours: str, aliases: Sequence[str]) -> str:
 
 def _time(table: TableFile, renamed: Mapping[str, str]) -> tuple[str, float]:
     """Return the column of the iteration time and the seconds in its unit."""
-    for target in _TIME_TARGETS:
-        if target in renamed:
-            name = renamed[target]
-            table.words(name)
-            return name, _unit_s(name if target == "seconds" else target)
+    targets = [target for target in _TIME_TARGETS if target in renamed]
+    if len(targets) > 1:
+        raise SpecError(
+            f"the iteration time is given more than once, as {' and as '.join(targets)}; give it once",
+            source=table.source,
+            key="--column",
+        )
+    if targets:
+        name = renamed[targets[0]]
+        table.words(name)
+        return name, _unit_s(name if targets[0] == "seconds" else targets[0])
     present = [alias for alias in TIME_ALIASES if alias in table.columns]
     if len(present) == 1:
         return present[0], _unit_s(present[0])

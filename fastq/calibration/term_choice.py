@@ -69,6 +69,19 @@ class Term:
         """Whether the error it takes away is more than the standard error of that."""
         return self.drop is not None and self.drop_error is not None and self.drop > self.drop_error
 
+    @property
+    def verdict(self) -> str:
+        """Why it is not added to the planes, for one that was tested and is not."""
+        if self.drop is None or self.coefficient_s is None:
+            return self.why_not
+        if not self.carries_weight:
+            return "no more than chance"
+        if self.drop < LEAST_DROP:
+            return f"under {100 * LEAST_DROP:.1f} % points"
+        if self.coefficient_s < 0:
+            return "would be negative"
+        return "would leave a plane no rows, or a term no time"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TermChoice:

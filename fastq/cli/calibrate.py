@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
         args.log,
         shape=shape,
         layers=args.layers if shape is None else shape.layers,
-        renamed=dict(args.column),
-        kept=dict(args.where),
+        renamed=_once(args.column, "--column"),
+        kept=_once(args.where, "--where"),
         kv_capacity_tokens=capacity,
         block_size=args.block_size,
     )
@@ -130,6 +130,17 @@ def _check_targets(args: argparse.Namespace) -> None:
             key="--kv-capacity-tokens",
             value=args.kv_capacity_tokens,
         )
+
+
+def _once(pairs: list[tuple[str, str]], option: str) -> dict[str, str]:
+    """Return values by name; refuse a name that is given twice."""
+    from fastq.errors import SpecError
+
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        if values.setdefault(name, value) != value:
+            raise SpecError(f"{name} is given twice, as {values[name]} and as {value}", key=option)
+    return values
 
 
 def _memory(args: argparse.Namespace, shape: ModelShape | None) -> KvMemory | None:

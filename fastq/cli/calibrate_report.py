@@ -193,6 +193,7 @@ def _added(calibration: Calibration) -> str:
         + indent(render(rows, header=header, left=(0, 1, 2)))
         + f"  held-out error {calibration.error_of_planes:.2%} without them, {calibration.error_with_terms:.2%} with "
         f"them; each takes off at least {100 * LEAST_DROP:.1f} % points\n"
+        "  (without them: the planes above, fitted again from there without each part that they are judged by)\n"
     )
 
 
@@ -224,34 +225,30 @@ def _errors(calibration: Calibration) -> str:
 def _terms(calibration: Calibration) -> str:
     if not calibration.terms:
         return ""
-    from fastq.calibration.term_choice import LEAST_DROP
-
     rows = []
     for each in calibration.terms:
         if each.drop is None or each.drop_error is None or each.coefficient_s is None:
-            rows.append((each.name, each.why_not, "", "", ""))
+            rows.append((each.name, "-", "-", "-", each.why_not))
             continue
         rows.append(
             (
                 each.name,
                 f"{_time(each.coefficient_s)} per {each.unit}",
-                f"{100 * each.drop:.3f}",
+                f"{round(100 * each.drop, 3) + 0.0:.3f}",
                 f"{100 * each.drop_error:.3f}",
-                "yes" if each.carries_weight else "no",
+                each.verdict,
             )
         )
-    header = ("term", "fitted", "error less by, % points", "standard error", "carries weight")
+    header = ("term", "fitted", "error less by, % points", "standard error", "why not")
     return (
-        "What the iteration time lacks: each term tested alone beside all that it has, on rows that were held out\n"
-        + indent(render(rows, header=header, left=(0, 1)))
-        + f"  These terms are not simulated: a term is if it takes off at least {100 * LEAST_DROP:.1f} % points, more "
-        "than the\n  standard error of that, and takes time\n"
+        "Not added, so not simulated: each term tested alone beside all that the iteration time has, on held-out rows\n"
+        + indent(render(rows, header=header, left=(0, 1, 4)))
     )
 
 
 def _capacity(kv_capacity_tokens: int | None, memory: KvMemory | None) -> str:
     if kv_capacity_tokens is None:
-        return ""
+        return "KV capacity: not known (--kv-capacity-tokens, --memory-gib); a spec has to give it\n"
     if memory is None:
         return f"KV capacity: {kv_capacity_tokens:,} tokens\n"
     rows = [
@@ -274,7 +271,7 @@ def _capacity(kv_capacity_tokens: int | None, memory: KvMemory | None) -> str:
 def _figure(value: float) -> str:
     if value == 0:
         return "0"
-    if abs(value) >= 100_000:
+    if abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
