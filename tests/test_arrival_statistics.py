@@ -124,6 +124,12 @@ def test_hours_of_the_day_are_those_of_the_clock():
     assert by_hour[23].rate_rps == pytest.approx(10 / 60)
 
 
+def test_an_hour_that_was_hardly_seen_has_no_rate():
+    found = arrival_statistics(np.append(np.arange(0.0, 7200.0, 10.0), 7200.001), None)
+    assert [each.rate_rps for each in found.hours] == [pytest.approx(0.1), pytest.approx(0.1), None]
+    assert found.hours[2].requests == 1
+
+
 def test_hours_of_several_days_are_added_up():
     found = arrival_statistics(1800.0 * np.arange(0, 3 * 48 + 1), None)
     assert not found.hours_are_utc

@@ -25,6 +25,7 @@ _FEWEST_INSTANTS = 20
 _MIDNIGHT = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR_S, _DAY_S = 3600.0, 86400.0
 _FEWEST_HOURS = 2.0
+_LEAST_OBSERVED_S = 60.0
 _RESOLUTIONS_S = (60.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 _GRID_TOLERANCE = 0.05
 _GRID_SHARE = 0.95
@@ -103,13 +104,13 @@ class HourStatistics:
     observed_s
         How long the trace covers that hour, s.
     rate_rps
-        Requests over that time, requests/s.
+        Requests over that time, requests/s; ``None`` where it is under a minute, too short to speak of a rate.
     """
 
     hour: int
     requests: int
     observed_s: float
-    rate_rps: float
+    rate_rps: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,12 @@ def _by_hour(time_s: NDArray[np.float64]) -> tuple[HourStatistics, ...]:
     requests = np.bincount(hours, minlength=24)
     observed_s = _seconds_by_hour(float(time_s[-1])) - _seconds_by_hour(float(time_s[0]))
     return tuple(
-        HourStatistics(hour, int(requests[hour]), float(observed), float(requests[hour] / observed))
+        HourStatistics(
+            hour,
+            int(requests[hour]),
+            float(observed),
+            float(requests[hour] / observed) if observed >= _LEAST_OBSERVED_S else None,
+        )
         for hour, observed in enumerate(observed_s)
         if observed > 0.0
     )

@@ -177,7 +177,7 @@ def _neighbours(serial: SerialCorrelation, drift: Drift) -> str:
         for name, value in (("prompts", serial.prompt), ("outputs", serial.output))
         if value is not None and abs(value) > serial.chance
     ]
-    cause = " (drift alone does that)" if any(test.differs for test in drift.tests) else ""
+    cause = " (drift alone can do that)" if any(test.differs for test in drift.tests) else ""
     words = (
         f"\n{_listed(correlated)} resemble the one before{cause}"
         if correlated
