@@ -75,10 +75,8 @@ def _burstiness(arrivals: ArrivalStatistics) -> str:
         return "too short a span to compare counts with those of Poisson arrivals"
     if not bursty:
         return "counts vary as those of Poisson arrivals at a constant rate do"
-    listed = " and ".join(
-        filter(None, (", ".join(map(duration_label, bursty[:-1])), duration_label(bursty[-1])))
-    )
-    return f"burstier than Poisson arrivals at a constant rate, in windows of {listed}"
+    windows = _listed([duration_label(each) for each in bursty])
+    return f"burstier than Poisson arrivals at a constant rate, in windows of {windows}"
 
 
 def _ties(ties: TieStatistics) -> str:
