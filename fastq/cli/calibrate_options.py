@@ -17,6 +17,13 @@ _BLOCK_SIZE = 16
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add all but the log."""
+    _add_reading_and_fitting(parser)
+    _add_model(parser)
+    _add_memory(parser)
+    _add_writing(parser)
+
+
+def _add_reading_and_fitting(parser: argparse.ArgumentParser) -> None:
     reading = parser.add_argument_group("reading")
     reading.add_argument(
         "--column",
@@ -41,6 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=_PLANES,
         help="how many planes (default: the fewest within one standard error of the best, by cross-validation)",
     )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model (for tables of operators, and for its memory)")
     model.add_argument(
         "--model",
@@ -67,6 +77,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="cards that share each layer (default: %(default)s)",
     )
+
+
+def _add_memory(parser: argparse.ArgumentParser) -> None:
     memory = parser.add_argument_group("KV memory (of a replica that is written)")
     memory.add_argument(
         "--kv-capacity-tokens", type=_at_least_one, metavar="N", help="KV capacity where it is known, tokens"
@@ -98,6 +111,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="KV tokens per block (default: %(default)s)",
     )
+
+
+def _add_writing(parser: argparse.ArgumentParser) -> None:
     writing = parser.add_argument_group("writing")
     writing.add_argument("-o", "--output", type=Path, metavar="FILE", help="replica file to write, .toml")
     writing.add_argument(
