@@ -9,6 +9,7 @@ statistics (throughputs, Running, Waiting) has neither batches nor iteration tim
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,36 +58,9 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
     SpecError
         If the log has no line of an iteration, does not tell the KV cache in use, or drafts tokens.
     """
-    rows: list[tuple[float, ...]] = []
-    dummies = without_usage = drafted = 0
-    periodic = asynchronous = False
-    printed: int | None = None
-    gpus: int | None = None
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
-                periodic = periodic or _PERIODIC in line
-                asynchronous = asynchronous or _ASYNC.search(line) is not None
-                if capacity := _CAPACITY.search(line):
-                    printed = int(capacity[1].replace(",", ""))
-                if cards := _TENSOR_PARALLEL.search(line):
-                    gpus = int(cards[1])
-                found = _ITERATION.search(line)
-                if found is None:
-                    continue
-                numbers = [float(found[group]) for group in range(1, 6)]
-                if "dummy" in found[6] or (numbers[1] == 0 and numbers[3] == 0):
-                    dummies += 1
-                    continue
-                usage = _USAGE.search(found[6])
-                without_usage += usage is None
-                drafted += numbers[2] != numbers[3]
-                rows.append((*numbers, float(usage[1]) / 100 if usage else 0.0))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SpecError(f"can't be read: {reason}", source=str(path)) from error
-    _check(path, len(rows), without_usage, drafted, periodic=periodic)
-    told = None if printed is None else used_capacity(printed, block_size)
+    lines = _scan(path)
+    _check(path, lines)
+    told = None if lines.printed_tokens is None else used_capacity(lines.printed_tokens, block_size)
     capacity_tokens = kv_capacity_tokens or told
     if capacity_tokens is None:
         raise SpecError(
@@ -96,7 +70,7 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
             source=str(path),
             key="--kv-capacity-tokens",
         )
-    prompts, prefill, decoding, _, elapsed_ms, used = np.array(rows).T
+    prompts, prefill, decoding, _, elapsed_ms, used = np.array(lines.rows).T
     held = np.round(used * capacity_tokens)
     notes = [
         f"KV tokens are the share of the cache in use (logged to 0.1%) of {capacity_tokens:,} "
@@ -104,9 +78,9 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
         "the middle of their prefill count as decoding.",
         "The log tells no attention work of prefill chunks.",
     ]
-    if dummies:
-        notes.append(f"{dummies:,} lines of empty or dummy iterations were left out.")
-    if asynchronous:
+    if lines.dummies:
+        notes.append(f"{lines.dummies:,} lines of empty or dummy iterations were left out.")
+    if lines.asynchronous:
         notes.append(
             "The server scheduled asynchronously: the elapsed time is how long the engine waited "
             "for a batch, which is less than the batch took where another was under way."
@@ -122,13 +96,60 @@ def read_vllm_log(path: Path, kv_capacity_tokens: int | None, block_size: int) -
         (source_file(path),),
         {PREFILL_SEQS: prompts},
         told,
-        gpus,
+        lines.gpus,
         tuple(notes),
     )
 
 
-def _check(path: Path, rows: int, without_usage: int, drafted: int, *, periodic: bool) -> None:
-    if not rows and periodic:
+@dataclass(slots=True)
+class _Lines:
+    """What the lines of a log say; a row is prompts, prefill tokens, decoding, generated, ms, share of the cache."""
+
+    rows: list[tuple[float, ...]] = field(default_factory=list)
+    dummies: int = 0
+    without_usage: int = 0
+    drafted: int = 0
+    periodic: bool = False
+    asynchronous: bool = False
+    printed_tokens: int | None = None
+    gpus: int | None = None
+
+    def take(self, line: str) -> None:
+        """Take what a line says."""
+        self.periodic = self.periodic or _PERIODIC in line
+        self.asynchronous = self.asynchronous or _ASYNC.search(line) is not None
+        if capacity := _CAPACITY.search(line):
+            self.printed_tokens = int(capacity[1].replace(",", ""))
+        if cards := _TENSOR_PARALLEL.search(line):
+            self.gpus = int(cards[1])
+        found = _ITERATION.search(line)
+        if found is None:
+            return
+        numbers = [float(found[group]) for group in range(1, 6)]
+        if "dummy" in found[6] or (numbers[1] == 0 and numbers[3] == 0):
+            self.dummies += 1
+            return
+        usage = _USAGE.search(found[6])
+        self.without_usage += usage is None
+        self.drafted += numbers[2] != numbers[3]
+        self.rows.append((*numbers, float(usage[1]) / 100 if usage else 0.0))
+
+
+def _scan(path: Path) -> _Lines:
+    lines = _Lines()
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                lines.take(line)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise SpecError(f"can't be read: {reason}", source=str(path)) from error
+    return lines
+
+
+def _check(path: Path, lines: _Lines) -> None:
+    rows = len(lines.rows)
+    if not rows and lines.periodic:
         raise SpecError(
             "the periodic lines of vLLM tell throughputs over seconds, not what was in a batch nor "
             f"how long it took: no iteration time can be had from them; {_ADVICE}",
@@ -136,17 +157,17 @@ def _check(path: Path, rows: int, without_usage: int, drafted: int, *, periodic:
         )
     if not rows:
         raise SpecError(f"no line of an iteration of vLLM in it; {_ADVICE}", source=str(path))
-    if without_usage:
+    if lines.without_usage:
         raise SpecError(
-            f"{without_usage:,} of {rows:,} lines of iterations lack 'GPU KV cache usage', as older "
+            f"{lines.without_usage:,} of {rows:,} lines of iterations lack 'GPU KV cache usage', as older "
             "versions of vLLM log them: what KV tokens cost can't be told; take a version that "
             "logs it, or a table with a column kv_tokens",
             source=str(path),
             key="kv_tokens",
         )
-    if drafted:
+    if lines.drafted:
         raise SpecError(
-            f"{drafted:,} of {rows:,} iterations generate another number of tokens than requests: "
+            f"{lines.drafted:,} of {rows:,} iterations generate another number of tokens than requests: "
             "speculative decoding is not in the model; log without it",
             source=str(path),
             key="decode_seqs",
