@@ -189,6 +189,10 @@ def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
         "0.01",
         "--reserve-gib",
         "0.0",
+        "--memory-bandwidth-gb-s",
+        "1000",
+        "--mixed-attention",
+        "1.5",
         "-o",
         tmp_path / "tiny.toml",
         "--planes",
@@ -201,7 +205,9 @@ def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
     weights = 2 * (2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 2 * 1000 * 64 + 64)
     blocks = (int(round(0.01 * 2**30) * 0.9) - weights) // (2 * 2 * 2 * 16 * 2 * 16)
     assert entry["replica"]["kv_capacity_tokens"] == 16 * (blocks - 1)
-    assert "--layers 2 --hidden 64" in str(entry["provenance"]["command"])
+    command = str(entry["provenance"]["command"])
+    assert "--layers 2 --hidden 64" in command
+    assert "--memory-bandwidth-gb-s 1000 --mixed-attention 1.5" in command
 
 
 def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fastq.calibration.batch_grid import Grid, grid_of
+from fastq.calibration.beyond_tables import BeyondTables
 from fastq.calibration.calibration import calibrate
 from fastq.calibration.kv_memory import kv_memory, used_capacity
 from fastq.calibration.layer_profile import read_layer_profile
@@ -121,10 +122,60 @@ def test_a_batch_is_the_sum_of_its_operators(tables):
     output_ms = gemm_ms(rows, 512, 64) * 1000 / 512
     assert log.seconds * 1e3 == pytest.approx(2 * layer_ms + output_ms, rel=1e-9)
     assert log.attention is not None
-    assert log.attention == pytest.approx(log.prefill_tokens**2 / np.maximum(prompts, 1) / 2)
+    cached = log.extras["cached_tokens"]
+    assert log.attention == pytest.approx(
+        log.prefill_tokens * (cached + log.prefill_tokens / np.maximum(prompts, 1) / 2)
+    )
+    assert (cached > 0).sum() > 40
     alone = (log.prefill_tokens == 0).sum(), (log.decode_seqs == 0).sum()
     assert min(alone) > 40
     assert log.rows > sum(alone)
+
+
+def test_norms_and_activations_take_the_bytes_that_they_move(tables):
+    beyond = BeyondTables(memory_bandwidth_gb_s=1000)
+    bare = read_operator_batches(tables, TINY, kv_capacity_tokens=None)
+    log = read_operator_batches(tables, TINY, kv_capacity_tokens=None, beyond=beyond)
+    tokens = log.prefill_tokens + log.decode_seqs
+    # Two norms read and write two numbers of 64 each, an activation reads two of 128 and writes one; 2 bytes a number.
+    layer_s = (2 * 4 * 64 + 3 * 128) * 2 * tokens / 0.8e12 + 3 * 3e-6
+    assert log.seconds - bare.seconds == pytest.approx(2 * layer_s, rel=1e-6)
+    assert "without sampling and the host" in log.notes[0]
+    assert "1,000 GB/s" in log.notes[1]
+    shared = ModelShape(
+        **{**{name: getattr(TINY, name) for name in LLAMA_3_8B}, "heads": 8, "kv_heads": 4}, tensor_parallel=2
+    )
+    one = beyond.small_kernels_s(shared, np.array([0.0, 1.0]))
+    assert one[1] - one[0] == pytest.approx(2 * (2 * 4 * 64 + 3 * 64) * 2 / 0.8e12, rel=1e-6)
+
+
+def test_mixed_attention_makes_only_decoding_beside_a_prefill_dearer(tables):
+    bare = read_operator_batches(tables, TINY, kv_capacity_tokens=None)
+    log = read_operator_batches(
+        tables, TINY, kv_capacity_tokens=None, beyond=BeyondTables(mixed_attention=3.0)
+    )
+    both = (log.prefill_tokens > 0) & (log.decode_seqs > 0)
+    decode_s = 2 * 1e-3 * (1e-2 + 1e-6 * log.kv_tokens)
+    assert (log.seconds - bare.seconds)[both] == pytest.approx(2 * decode_s[both], rel=1e-6)
+    assert (log.seconds == bare.seconds)[~both].all()
+    found = calibrate(log)
+    assert found.iteration_time.terms.mixed_kv_token_ps == pytest.approx(2 * 2 * 1000, rel=0.05)
+
+
+def test_what_tables_lack_is_not_added_to_whole_iterations(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("prefill_tokens,decode_seqs,kv_tokens,seconds\n1,0,0,0.1\n", encoding="utf-8")
+    with pytest.raises(SpecError, match="--mixed-attention add to tables of single operators"):
+        read_iterations(
+            log,
+            shape=None,
+            layers=None,
+            renamed={},
+            kept={},
+            kv_capacity_tokens=None,
+            block_size=16,
+            beyond=BeyondTables(mixed_attention=2.0),
+        )
 
 
 def test_cards_that_share_a_layer_reduce_twice(tables):
@@ -142,7 +193,7 @@ def test_cards_that_share_a_layer_reduce_twice(tables):
 
 def test_batches_stay_within_the_kv_capacity(tables):
     log = read_operator_batches(tables, TINY, kv_capacity_tokens=20_000)
-    assert (log.kv_tokens + log.prefill_tokens).max() <= 20_000
+    assert (log.kv_tokens + log.prefill_tokens + log.extras["cached_tokens"]).max() <= 20_000
 
 
 @pytest.mark.parametrize(

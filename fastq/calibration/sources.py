@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from fastq.calibration.beyond_tables import BeyondTables
     from fastq.calibration.iteration_log import IterationLog
     from fastq.calibration.model_shape import ModelShape
 
@@ -31,6 +32,7 @@ def read_iterations(
     kept: Mapping[str, str],
     kv_capacity_tokens: int | None,
     block_size: int,
+    beyond: BeyondTables | None = None,
 ) -> IterationLog:
     """Read a log, whatever kind it is; what it holds decides.
 
@@ -48,6 +50,8 @@ def read_iterations(
         KV capacity where it is known; batches that hold more are left out.
     block_size
         Tokens per block.
+    beyond
+        What a batch takes beyond tables of single operators; refused for anything else.
 
     Raises
     ------
@@ -56,6 +60,12 @@ def read_iterations(
     """
     if not path.exists():
         raise SpecError("there is no such file or directory", source=str(path))
+    if beyond is not None and not is_operator_tables(path):
+        raise SpecError(
+            "--memory-bandwidth-gb-s and --mixed-attention add to tables of single operators what these lack; "
+            "this is a log of whole iterations or layers, which has it",
+            source=str(path),
+        )
     if path.is_dir():
         _refuse(renamed, "--column", "a directory of measured operators or layers has columns of its own")
         _refuse(kept, "--where", "a directory of measured operators or layers is read as a whole")
@@ -68,7 +78,7 @@ def read_iterations(
                     source=str(path),
                     key="--model",
                 )
-            return read_operator_batches(path, shape, kv_capacity_tokens=kv_capacity_tokens)
+            return read_operator_batches(path, shape, kv_capacity_tokens=kv_capacity_tokens, beyond=beyond)
         if is_layer_profile(path):
             return read_layer_profile(path, layers, kv_capacity_tokens=kv_capacity_tokens)
         raise SpecError(

@@ -11,6 +11,7 @@ from fastq.cli.calibrate_options import SHAPE, add_options, recorded_command
 from fastq.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
+    from fastq.calibration.beyond_tables import BeyondTables
     from fastq.calibration.calibration import Calibration
     from fastq.calibration.kv_memory import KvMemory
     from fastq.calibration.model_shape import ModelShape
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         kept=_once(args.where, "--where"),
         kv_capacity_tokens=capacity,
         block_size=args.block_size,
+        beyond=_beyond(args),
     )
     capacity = capacity or log.kv_capacity_tokens
     calibration = calibrate(log, args.planes)
@@ -141,6 +143,13 @@ def _once(pairs: list[tuple[str, str]], option: str) -> dict[str, str]:
         if values.setdefault(name, value) != value:
             raise SpecError(f"{name} is given twice, as {values[name]} and as {value}", key=option)
     return values
+
+
+def _beyond(args: argparse.Namespace) -> BeyondTables | None:
+    from fastq.calibration.beyond_tables import BeyondTables
+
+    beyond = BeyondTables(args.memory_bandwidth_gb_s, args.mixed_attention)
+    return None if beyond == BeyondTables() else beyond
 
 
 def _memory(args: argparse.Namespace, shape: ModelShape | None) -> KvMemory | None:

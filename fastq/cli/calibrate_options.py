@@ -19,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add all but the log."""
     _add_reading_and_fitting(parser)
     _add_model(parser)
+    _add_beyond_tables(parser)
     _add_memory(parser)
     _add_writing(parser)
 
@@ -76,6 +77,24 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="cards that share each layer (default: %(default)s)",
+    )
+
+
+def _add_beyond_tables(parser: argparse.ArgumentParser) -> None:
+    beyond = parser.add_argument_group("what tables of operators lack")
+    beyond.add_argument(
+        "--memory-bandwidth-gb-s",
+        type=_positive_number,
+        metavar="GB/s",
+        help="memory bandwidth of a card, to count norms and activations by (default: they are not counted)",
+    )
+    beyond.add_argument(
+        "--mixed-attention",
+        type=_positive_number,
+        default=1.0,
+        metavar="FACTOR",
+        help="time of decode attention in a batch that also prefills, over its time alone (default: 1; an RTX 4090 "
+        "with FlashAttention 2: 1.91)",
     )
 
 
@@ -146,7 +165,9 @@ def recorded_command(args: argparse.Namespace) -> str:
     if args.model is not None:
         words += ["--model", args.model.name]
     options: dict[str, object] = dict.fromkeys(("planes", *SHAPE, "dtype"))
-    options |= {"kv_dtype": "bfloat16", "tensor_parallel": 1, "kv_capacity_tokens": None, "memory_gib": None}
+    options |= {"kv_dtype": "bfloat16", "tensor_parallel": 1}
+    options |= {"memory_bandwidth_gb_s": None, "mixed_attention": 1.0}
+    options |= {"kv_capacity_tokens": None, "memory_gib": None}
     options |= {"utilisation": _UTILISATION, "reserve_gib": _RESERVE_GIB, "block_size": _BLOCK_SIZE}
     options |= dict.fromkeys(("name", "source", "licence"), "")
     for name, default in options.items():
@@ -186,6 +207,10 @@ def _number(text: str, low: float, high: float, accepted: str) -> float:
 
 def _positive(text: str) -> float:
     return _number(text, 1e-3, 1e6, "a number of GiB above 0")
+
+
+def _positive_number(text: str) -> float:
+    return _number(text, 1e-3, 1e6, "a number above 0")
 
 
 def _not_negative(text: str) -> float:
