@@ -26,11 +26,14 @@ TRACE_FILES = {
     "mooncake-conversation": "mooncake/mooncake_conversation.parquet",
     "sharegpt-rtx-4090": "llmservingsim_rtx4090/requests.parquet",
 }
+MEASUREMENTS = {
+    "a100": "aiconfigurator/a100_sxm",
+    "h100": "aiconfigurator/h100_sxm",
+    "rtx": "llmservingsim_rtx4090/profile",
+}
 DETAILED = ("azure-code-2023", "azure-conv-2023", "mooncake-conversation")
 WORKLOADS = sorted(path.stem for path in (DATA / "workloads").glob("*.parquet"))
 REPLICAS = sorted(path.stem for path in (DATA / "replicas").glob("*.toml"))
-FROM_PUBLISHED_FITS = ("a100-llama-3-8b", "a100x4-llama-3-70b", "h100-llama-3-8b")
-CALIBRATED = [name for name in REPLICAS if name not in FROM_PUBLISHED_FITS]
 GRIDS = sorted(path.stem for path in (DATA / "grids").glob("*.toml"))
 POINTS = {
     "quickstart": 2304,
@@ -177,16 +180,15 @@ def test_replicas_hold_settings_times_and_provenance(name):
     planes = entry["iteration_time"]["planes"]
     assert planes[0]["base_ms"] > 0
     assert all(value > 0 for plane in planes for value in plane.values())
-    told = {"name", "source", "licence", "timing", "fit", "kv_capacity", "limits"}
-    told |= {"command", "missing"} if name in CALIBRATED else set()
+    told = {"name", "source", "licence", "command", "timing", "fit", "missing", "kv_capacity", "limits"}
     assert set(entry["provenance"]) == told | {"gpus"}
     assert all(entry["provenance"].values())
     cards = re.search(r"x(\d)-", name)
     assert entry["provenance"]["gpus"] == (int(cards[1]) if cards else 1)
 
 
-@pytest.mark.parametrize("name", CALIBRATED)
-def test_calibrated_replicas_name_the_command_that_makes_them(name):
+@pytest.mark.parametrize("name", REPLICAS)
+def test_replicas_name_the_command_that_makes_them(name):
     told = document("replicas", name)["provenance"]
     command = shlex.split(told["command"])
     assert command[:2] == ["fastq", "calibrate"]
@@ -194,16 +196,9 @@ def test_calibrated_replicas_name_the_command_that_makes_them(name):
     assert "SHA-256" in told["source"]
 
 
-@pytest.mark.parametrize(
-    ("name", "tables"),
-    [
-        ("a100-llama-3-8b-kernels", "aiconfigurator/a100_sxm"),
-        ("h100x8-llama-3-70b-kernels", "aiconfigurator/h100_sxm"),
-        ("rtx-4090-llama-3.1-8b", "llmservingsim_rtx4090/profile"),
-    ],
-)
-def test_the_recorded_command_makes_the_replica_again(name, tables, tmp_path, monkeypatch, capsys):
-    source = TRACES / tables
+@pytest.mark.parametrize("name", REPLICAS)
+def test_the_recorded_command_makes_the_replica_again(name, tmp_path, monkeypatch, capsys):
+    source = TRACES / next(path for card, path in MEASUREMENTS.items() if name.startswith(card))
     if not source.is_dir():
         pytest.skip(f"the measurements of {name} are not on this machine (looked for {source})")
     shipped = document("replicas", name)
@@ -240,29 +235,6 @@ def test_derived_kv_capacities_follow_from_their_arithmetic(
     blocks = left // (16 * bytes_per_token) - 1
     assert document("replicas", name)["replica"]["kv_capacity_tokens"] == 16 * blocks
     assert f"{left:,}" in document("replicas", name)["provenance"]["kv_capacity"]
-
-
-@pytest.mark.parametrize(
-    ("name", "configuration"),
-    [
-        ("a100-llama-3-8b", "L3-8B A100 TP1"),
-        ("h100-llama-3-8b", "L3-8B H100 TP1 v0.24"),
-        ("a100x4-llama-3-70b", "L3-70B A100 TP4"),
-    ],
-)
-def test_replica_times_are_the_fitted_ones(name, configuration):
-    fits = TRACES / "fits_operator_sum.json"
-    if not fits.is_file():
-        pytest.skip(f"the fits are not on this machine (looked for {fits})")
-    fit = json.loads(fits.read_text(encoding="utf-8"))[configuration]["affine+quadattn"]["rel"]
-    (plane,) = document("replicas", name)["iteration_time"]["planes"]
-    assert plane == {
-        "base_ms": pytest.approx(fit["c0"], rel=1e-4),
-        "prefill_token_us": pytest.approx(1e3 * fit["c1"], rel=1e-4),
-        "decode_seq_us": pytest.approx(1e3 * fit["c2"], rel=1e-4),
-        "kv_token_ns": pytest.approx(1e6 * fit["c3"], rel=1e-4),
-        "attention_ps": pytest.approx(2e9 * fit["c4(sum L^2)"], rel=1e-4),
-    }
 
 
 @pytest.mark.parametrize("name", GRIDS)

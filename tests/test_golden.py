@@ -85,7 +85,7 @@ def test_compare_finds_nothing(swept: Path, capsys: Any) -> None:
     found = fastq.compare(RESULTS, swept)
     assert found.findings["equal"] == found.points.num_rows > 2 * 20
     assert found.changes.num_rows == 0
-    assert (found.joined, found.infeasible, found.rates) == (24, 1, 46)
+    assert (found.joined, found.infeasible, found.rates) == (26, 1, 50)
 
 
 def test_compare_finds_another_capacity(tmp_path: Path, capsys: Any) -> None:
