@@ -181,6 +181,42 @@ def test_json_holds_what_the_text_does(log):
     assert {each["carries_weight"] for each in found["terms"]} <= {True, False}
 
 
+@pytest.mark.parametrize(
+    ("every", "factor", "less", "fast", "high"),
+    [(21, 8.0, "less", "fast", "high"), (7, 0.2, "more", "slow", "low")],
+)
+def test_a_fit_whose_time_of_all_batches_is_off_says_what_that_means(
+    log, tmp_path, capsys, every, factor, less, fast, high
+):
+    """Most rows say one thing and a fit of relative errors follows them; a few others hold much of the time."""
+    header, *lines = log.read_text().splitlines()
+    rows = [line.rpartition(",") for line in lines]
+    off = [
+        f"{batch},{float(ms) * (factor if row % every == 0 else 1)}"
+        for row, (batch, _, ms) in enumerate(rows)
+    ]
+    path = tmp_path / "off.csv"
+    path.write_text("\n".join([header, *off]) + "\n")
+    words = ["calibrate", str(path), "--planes", "1"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    total = found["errors"][0]["total"]
+    assert (total < -0.05) if less == "less" else (total > 0.05)
+    (warning,) = found["warnings"]
+    assert f"all batches together take {abs(total):.1%} {less} time than was measured" in warning
+    assert (
+        f"that much too {fast}, and its boundary about {abs(1 / (1 + total) - 1):.0%} too {high}" in warning
+    )
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "  time of all: fitted over measured, less 1\n" in printed
+    assert f"Warning: {warning}" in " ".join(printed.split())
+    assert main(["calibrate", str(log), "--planes", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
+    assert main(["calibrate", str(log), "--planes", "1"]) == 0
+    assert "Warning" not in capsys.readouterr().out
+
+
 def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
     tables = write_operator_tables(tmp_path / "a_card")
     words = (

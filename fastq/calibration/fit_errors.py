@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fastq.calibration.iteration_log import IterationLog
@@ -16,6 +18,7 @@ DECODE_ONLY, PREFILL_ONLY, MIXED = "decode only", "prefill only", "mixed"
 ALL = "all"
 
 _FAR = 0.5
+_OFF_ON_BALANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,23 @@ def far_off(log: IterationLog, fitted: NDArray[np.float64]) -> FarOff:
     """Count the batches whose fitted time is off by more than half."""
     far = np.abs(fitted / log.seconds - 1) > _FAR
     return FarOff(int(far.sum()), float(log.seconds[far].sum() / log.seconds.sum()))
+
+
+def off_on_balance(errors: Sequence[RegionError]) -> float | None:
+    """Return what the time of all batches is off by, fitted over measured less 1, where that is more than 5%.
+
+    Parameters
+    ----------
+    errors
+        As of :func:`errors_by_region`.
+
+    Returns
+    -------
+    float or None
+        ``None`` where the time of all is within 5% of what was measured.
+    """
+    total = next(each.total for each in errors if each.region == ALL)
+    return total if total is not None and abs(total) > _OFF_ON_BALANCE else None
 
 
 def batch_kinds(log: IterationLog) -> dict[str, NDArray[np.bool_]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ _COEFFICIENTS = (
     ("attention work A", "attention_ps", 1.0, "ps"),
 )
 _GIB = 2**30
+_WIDTH = 118
 _PS_PER_S = 1e12
 
 
@@ -105,6 +107,7 @@ def json_report(
         "held_out_error_with_terms": calibration.error_with_terms,
         "errors": [asdict(each) for each in calibration.errors],
         "far_off": asdict(calibration.far),
+        "warnings": _warnings(calibration),
         "terms": [{**asdict(each), "carries_weight": each.carries_weight} for each in calibration.terms],
         "kv_capacity_tokens": kv_capacity_tokens,
         "kv_memory": None if memory is None else {**asdict(memory), "blocks": memory.blocks},
@@ -219,7 +222,27 @@ def _errors(calibration: Calibration) -> str:
         + indent(render(rows, header=header))
         + "  time of all: fitted over measured, less 1\n"
         + far
+        + "".join(f"{_wrapped(f'Warning: {each}')}\n" for each in _warnings(calibration))
     )
+
+
+def _warnings(calibration: Calibration) -> list[str]:
+    """Say what a replica made from the fit would get wrong as a whole."""
+    from fastq.calibration.fit_errors import off_on_balance
+
+    off = off_on_balance(calibration.errors)
+    if off is None:
+        return []
+    less, fast, high = ("less", "fast", "high") if off < 0 else ("more", "slow", "low")
+    return [
+        f"by the fit all batches together take {abs(off):.1%} {less} time than was measured; where batches are like "
+        f"the log's, a replica made from it is that much too {fast}, and its boundary about "
+        f"{abs(1 / (1 + off) - 1):.0%} too {high}"
+    ]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _terms(calibration: Calibration) -> str:
