@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from small_spec import SMALL
 
@@ -9,6 +11,7 @@ from fastq.cli.main import main
 from fastq.errors import SpecError
 from fastq.model.catalogue import load_replica
 from fastq.model.load import load_spec
+from fastq.model.load_plan import load_plan
 
 ENTRY = """\
 [replica]
@@ -95,3 +98,23 @@ def test_a_path_on_the_command_line_is_relative_to_where_one_stands(tmp_path, mo
 def test_provenance_may_be_missing_in_a_file_of_ones_own(tmp_path):
     path = write(tmp_path / "engine.toml", ENTRY.format(capacity=3000))
     assert load_replica(str(path))["provenance"] == {}
+
+
+def test_a_file_without_a_kv_capacity_is_named_with_what_to_add(tmp_path):
+    """``fastq calibrate`` writes such files where the capacity is not known."""
+    lacking = ENTRY.format(capacity=3000).replace("kv_capacity_tokens = 3000\n", "")
+    engine = write(tmp_path / "engine.toml", lacking)
+    spec = write(tmp_path / "spec.toml", spec_text("./engine.toml"))
+    says = rf"replica\.kv_capacity_tokens: is missing, and {re.escape(str(engine))} .*below \[replica\] there, as in "
+    with pytest.raises(SpecError, match=rf"spec\.toml: {says}kv_capacity_tokens = "):
+        load_spec(str(spec))
+    plan = write(
+        tmp_path / "plan.toml",
+        "[demand]\npeak_rps = 1\nworkload.catalogue = 'azure-conv-2023'\n"
+        "[[option]]\nname = 'mine'\ngpus_per_replica = 1\nreplica.catalogue = './engine.toml'\n",
+    )
+    with pytest.raises(SpecError, match=rf"plan\.toml, option 'mine': {says}kv_capacity_tokens = "):
+        load_plan(str(plan))
+    plan.write_text(plan.read_text() + "replica.kv_capacity_tokens = 40_000\n")
+    (option,) = load_plan(str(plan)).options
+    assert option.layer["replica.kv_capacity_tokens"] == 40_000

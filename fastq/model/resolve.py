@@ -83,10 +83,7 @@ def _origin(key: str, given: Layer) -> str:
 def replica(values: Layer, place: Place) -> Replica:
     """Make the replica of settled values."""
     if "replica.kv_capacity_tokens" not in values:
-        raise place.at("replica.kv_capacity_tokens").missing(
-            "is missing: give the KV cache capacity in tokens (vLLM prints it when it starts), "
-            "or replica.catalogue"
-        )
+        raise _capacity_missing(values, place)
     budget = cast("int | None", values["replica.max_num_batched_tokens"])
     chunk = cast("int | None", values.get("replica.prefill_chunk_tokens", budget))
     if chunk is None:
@@ -99,6 +96,20 @@ def replica(values: Layer, place: Place) -> Replica:
         prefill_chunk_tokens=chunk,
         watermark=cast("float", values["replica.watermark"]),
         max_model_len=cast("int | None", values["replica.max_model_len"]),
+    )
+
+
+def _capacity_missing(values: Layer, place: Place) -> SpecError:
+    key = "replica.kv_capacity_tokens"
+    entry = values.get("replica.catalogue")
+    if isinstance(entry, ReplicaEntry):
+        return place.at(key).missing(
+            f"is missing, and {entry.source} (replica.catalogue) has none either: add the KV cache capacity in tokens, "
+            "which vLLM prints when it starts, below [replica] there, as in kv_capacity_tokens = 131_000, or give "
+            f"{key} here (fastq calibrate writes it with --kv-capacity-tokens or --memory-gib)"
+        )
+    return place.at(key).missing(
+        "is missing: give the KV cache capacity in tokens (vLLM prints it when it starts), or replica.catalogue"
     )
 
 

@@ -61,6 +61,8 @@ class ReplicaEntry:
     ----------
     name
         As it was written.
+    source
+        Its file, for messages.
     layer
         What it sets.
     gpus
@@ -68,6 +70,7 @@ class ReplicaEntry:
     """
 
     name: str
+    source: str
     layer: Mapping[str, Value]
     gpus: int | None
 
@@ -183,6 +186,7 @@ def _read_replica(value: object, place: Place) -> Value:
     source = str(replica_path(name, place))
     return ReplicaEntry(
         name,
+        source,
         read_layer(document, Place(source), ("replica", "iteration_time")),
         gpus if isinstance(gpus, int) and gpus >= 1 else None,
     )
