@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -86,6 +87,15 @@ def test_it_prints_planes_errors_terms_and_what_it_wrote(made):
     assert done.stderr == ""
     assert sorted(path.name for path in folder.iterdir()) == ["engine.toml", "fit.png"]
     assert (folder / "fit.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_has_the_units_of_the_text(log, tmp_path, capsys):
+    picture = tmp_path / "fit.svg"
+    assert main(["calibrate", str(log), "--planes", "1", "--picture", str(picture)]) == 0
+    assert "µs" in capsys.readouterr().out
+    drawn = picture.read_text(encoding="utf-8")
+    assert re.search(r"Iteration time: [\d.]+ ms \+ [\d.]+ µs P \+ [\d.]+ µs D", drawn)
+    assert " us " not in drawn
 
 
 def test_the_replica_says_where_it_comes_from_and_holds_the_plane(made, log):

@@ -143,6 +143,25 @@ def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:
         assert words in text, words
 
 
+@pytest.mark.parametrize("y", [None, "iteration_time.planes"])
+def test_planes_have_the_sign_of_a_microsecond_beside_an_axis_and_above_a_facet(
+    points: pa.Table, tmp_path: Path, y: str | None
+) -> None:
+    """Result tables and --where have us, which a keyboard has too."""
+    held = points.filter(pa.compute.equal(points[SCALE], AXES[SCALE][0])).drop_columns([SCALE])
+    key, planes = "iteration_time.planes", ["5 ms + 30 us P", "max(12.5 ms, 1 ms + 60 us P + 7 us D)"]
+    table = pa.concat_tables([held.append_column(key, pa.array([each] * len(held))) for each in planes])
+    axes = {SEQS: AXES[SEQS], KV: AXES[KV], key: planes}
+    selection = select(table, axes, x=KV, y=y, where={SEQS: "64"}, source="d")
+    draw = draw_boundary_lines if y is None else draw_boundary_map
+    text = svg(draw(selection, title="", note="", size=SIZE), tmp_path / "a.svg")
+    assert "5 ms + 30 µs P" in text
+    assert "60 µs P + 7 µs D" in text
+    assert " us " not in text
+    one = select(table, axes, x=KV, y=None, where={SEQS: "64", key: planes[0]}, source="d")
+    assert "5 ms + 30 µs P" in one.chosen
+
+
 def long_facets(points: pa.Table, y: str | None) -> Selection:
     """Facets that are told apart by a case with a long name and a setting with a long one."""
     part = points.filter(pa.compute.is_in(points[SCALE], pa.array([0.25, 4.0])))

@@ -226,9 +226,11 @@ def _draw(args: argparse.Namespace, calibration: Calibration) -> None:
 
 def _shown(calibration: Calibration) -> str:
     from fastq.model.iteration_time import shown_planes, shown_terms
+    from fastq.plot.labels import with_micro_signs
 
     time = calibration.iteration_time
-    return " + ".join(part for part in (shown_planes(time.planes), shown_terms(time.terms)) if part)
+    parts = (shown_planes(time.planes), shown_terms(time.terms))
+    return with_micro_signs(" + ".join(part for part in parts if part))
 
 
 def _error_note(calibration: Calibration) -> str:

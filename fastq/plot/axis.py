@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastq.plot.labels import axis_label, tick_label, value_label
+from fastq.plot.labels import axis_label, setting_label, tick_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,9 @@ class PlotAxis:
             if self.numeric:
                 axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
             else:
-                axis.set_major_formatter(FuncFormatter(lambda value, _: value_label(names[value])))
+                axis.set_major_formatter(
+                    FuncFormatter(lambda value, _: setting_label(self.key, names[value]))
+                )
                 if across and self._widest() * len(self.values) > room_em:
                     axis.set_tick_params(labelrotation=35)
             (axes.set_xlabel if across else axes.set_ylabel)(self.label)
@@ -107,7 +109,7 @@ class PlotAxis:
             axes.set_ylim(*(ends if self.numeric else ends[::-1]))
 
     def _widest(self) -> float:
-        return 0.62 * max(len(value_label(value)) for value in self.values) + 1
+        return 0.62 * max(len(setting_label(self.key, value)) for value in self.values) + 1
 
     def _ticks(self, room_em: float, *, across: bool) -> tuple[list[float], list[float]]:
         if self.kind == "category":

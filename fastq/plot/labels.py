@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,10 +64,22 @@ def facet_label(key: str, value: Scalar) -> str:
     """Return one setting in words, as 'sequence limit = 256 requests'."""
     words = _WORDS.get(key, key)
     name, _, unit = words.partition(" (")
-    shown = value_label(value)
+    shown = setting_label(key, value)
     return (
         f"{name}: {shown} {unit.rstrip(')')}".rstrip() if unit and value is not None else f"{name}: {shown}"
     )
+
+
+def setting_label(key: str, value: Scalar) -> str:
+    """Return the value of a setting as :func:`value_label` does, planes with the signs of their units."""
+    if key == "iteration_time.planes" and isinstance(value, str):
+        return with_micro_signs(value)
+    return value_label(value)
+
+
+def with_micro_signs(text: str) -> str:
+    """Write µs for the us that planes have as text in specs and result tables."""
+    return re.sub(r"(?<=\d) us\b", " µs", text)
 
 
 def rate_label(rate_rps: float) -> str:
