@@ -155,18 +155,44 @@ def test_bad_files_are_named(tmp_path, name, data, message):
 
 
 @pytest.mark.parametrize(
-    ("factor", "message"),
+    ("name", "factor", "renamed", "message"),
     [
-        (1e3, "milliseconds read as seconds"),
-        (1e6, "microseconds read as seconds"),
-        (1e-6, "milliseconds read as nanoseconds"),
-        (1e-3, "seconds read as milliseconds"),
+        ("seconds", 1e3, {}, "seconds: .* milliseconds read as seconds.*: --column time_ms=seconds$"),
+        ("seconds", 1e6, {}, "microseconds read as seconds.*: --column time_us=seconds$"),
+        ("seconds", 1e9, {}, "nanoseconds read as seconds.*: --column time_ns=seconds$"),
+        (
+            "step_time_s",
+            1e3,
+            {},
+            "step_time_s: .* milliseconds read as seconds.*: --column time_ms=step_time_s$",
+        ),
+        ("step_time_ms", 1, {}, " seconds read as milliseconds.*: --column time_s=step_time_ms$"),
+        ("step_time_ms", 1e6, {}, "microseconds read as milliseconds.*: --column time_us=step_time_ms$"),
+        ("t", 1e3, {"seconds": "t"}, "milliseconds read as seconds.*: --column time_ms=t$"),
+        ("t", 1e3, {"time_ns": "t"}, "milliseconds read as nanoseconds.*: --column time_ms=t$"),
+        ("seconds", 1e-6, {}, "read as seconds, and in no other unit would the numbers be iterations"),
+        ("step_time_ms", 1e-6, {}, "read as milliseconds, and in no other unit"),
     ],
 )
-def test_times_in_another_unit_are_refused_with_the_one_that_fits(tmp_path, factor, message):
-    path = write_csv(tmp_path / "log.csv", columns(seconds=[factor * each for each in COLUMNS["seconds"]]))
-    with pytest.raises(SpecError, match=message):
-        check_log(read(path))
+def test_times_in_another_unit_are_refused_with_the_one_that_fits(tmp_path, name, factor, renamed, message):
+    times = [factor * each for each in COLUMNS["seconds"]]
+    path = write_csv(tmp_path / "log.csv", columns(**{"seconds": None, name: times}))
+    with pytest.raises(SpecError, match=message) as refused:
+        check_log(read(path, renamed))
+    assert str(refused.value).count("read as") == 1
+    if (advised := str(refused.value).rpartition("--column ")[2]) != str(refused.value):
+        ours, _, theirs = advised.partition("=")
+        check_log(read(path, {ours: theirs}))
+
+
+def test_times_of_a_form_of_its_own_have_no_unit_to_name(tmp_path):
+    path = tmp_path / "server.log"
+    path.write_text("".join([PRINTED, *(line.replace(" time: ", " time: 9000") for line in vllm_lines())]))
+    with pytest.raises(
+        SpecError, match=r"iterations take 200 µs to 5 s: is the file .* vLLM iteration log"
+    ) as refused:
+        check_log(read_vllm_log(path, None, 16))
+    assert "--column" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

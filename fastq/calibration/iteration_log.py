@@ -39,6 +39,22 @@ class SourceFile:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """The column that a table's iteration times were read from.
+
+    Parameters
+    ----------
+    name
+        Its name in the file.
+    unit
+        What its numbers were taken for: s, ms, us or ns.
+    """
+
+    name: str
+    unit: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IterationLog:
     """Iterations, one an entry of each column.
@@ -70,6 +86,8 @@ class IterationLog:
         Cards of the replica that the log tells; ``None`` where it does not.
     notes
         How columns came about and what was left out, a sentence each.
+    time_column
+        Where the times stand in a table that a user may name columns of; ``None`` in files of a form of their own.
     """
 
     prefill_tokens: NDArray[np.float64]
@@ -84,6 +102,7 @@ class IterationLog:
     kv_capacity_tokens: int | None = None
     gpus: int | None = None
     notes: tuple[str, ...] = ()
+    time_column: TimeColumn | None = None
 
     @property
     def rows(self) -> int:

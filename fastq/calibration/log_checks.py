@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +18,12 @@ MIN_DISTINCT_BATCHES = 12
 _MEDIAN_S = (2e-4, 5.0)
 _ROW_S = (1e-6, 1e3)
 _TYPICAL_S = 0.03
-_UNITS = (
-    ("nanoseconds", "ns", 1e-9),
-    ("microseconds", "us", 1e-6),
-    ("milliseconds", "ms", 1e-3),
-    ("seconds", "s", 1.0),
-)
+_UNITS = {
+    "ns": ("nanoseconds", 1e-9),
+    "us": ("microseconds", 1e-6),
+    "ms": ("milliseconds", 1e-3),
+    "s": ("seconds", 1.0),
+}
 
 
 def check_log(log: IterationLog) -> None:
@@ -41,11 +42,12 @@ def check_log(log: IterationLog) -> None:
 
 def _check_unit(log: IterationLog) -> None:
     typical_s = float(np.median(log.seconds))
+    key = "seconds" if log.time_column is None else log.time_column.name
     if not _MEDIAN_S[0] <= typical_s <= _MEDIAN_S[1]:
         raise SpecError(
-            f"the median iteration would take {_shown(typical_s)}; {_advice(typical_s)}",
+            f"the median iteration would take {_shown(typical_s)}; {_advice(log, typical_s)}",
             source=log.name,
-            key="seconds",
+            key=key,
         )
     odd = np.flatnonzero((log.seconds < _ROW_S[0]) | (log.seconds > _ROW_S[1]))
     if odd.size:
@@ -54,22 +56,29 @@ def _check_unit(log: IterationLog) -> None:
             f"an iteration of {_shown(float(log.seconds[row]))} ({odd.size:,} rows like it), where "
             f"the median is {_shown(typical_s)}: remove rows that are no iterations",
             source=f"{log.name}, row {row + 1:,}",
-            key="seconds",
+            key=key,
         )
 
 
-def _advice(typical_s: float) -> str:
+def _advice(log: IterationLog, typical_s: float) -> str:
     """Say which unit the numbers probably stand in, given what they were read as."""
-    factors = [10.0**power for power in (-9, -6, -3, 3, 6, 9)]
-    factor = min(factors, key=lambda each: abs(np.log10(typical_s * each / _TYPICAL_S)))
-    readings = [
-        f"{meant} read as {taken} (name the unit: --column time_{ending}=THEIRS)"
-        for meant, ending, meant_s in _UNITS
-        for taken, _, taken_s in _UNITS
-        if abs(np.log10(meant_s / taken_s / factor)) < 0.5
-    ]
+    if log.time_column is None:
+        return (
+            f"iterations take {_shown(_MEDIAN_S[0])} to {_shown(_MEDIAN_S[1])}: is the file what it was read as, "
+            f"{log.form}?"
+        )
+    name, unit = log.time_column.name, log.time_column.unit
+    read_as, read_s = _UNITS[unit]
+    times_s = {meant: typical_s * meant_s / read_s for meant, (_, meant_s) in _UNITS.items() if meant != unit}
+    meant, time_s = min(times_s.items(), key=lambda each: abs(np.log10(each[1] / _TYPICAL_S)))
+    if not _MEDIAN_S[0] <= time_s <= _MEDIAN_S[1]:
+        return (
+            f"read as {read_as}, and in no other unit would the numbers be iterations either, which take "
+            f"{_shown(_MEDIAN_S[0])} to {_shown(_MEDIAN_S[1])}: is it the column of the iteration time?"
+        )
     return (
-        f"{_shown(typical_s * factor)} would be an iteration. Are these {', or '.join(reversed(readings))}?"
+        f"{_shown(time_s)} would be an iteration. Are these {_UNITS[meant][0]} read as {read_as}? Then name their "
+        f"unit: --column {shlex.quote(f'time_{meant}={name}')}"
     )
 
 

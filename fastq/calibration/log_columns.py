@@ -12,6 +12,7 @@ from fastq.calibration.iteration_log import (
     FINISHING_PROMPTS,
     PREFILL_SEQS,
     IterationLog,
+    TimeColumn,
     source_file,
 )
 from fastq.calibration.table_file import read_table_file
@@ -93,12 +94,12 @@ def read_log(path: Path, renamed: Mapping[str, str], kept: Mapping[str, str]) ->
     _check_targets(renamed)
     table = rows_where(read_table_file(path), kept)
     names = _found(table, renamed)
-    time_name, unit_s = _time(table, renamed)
+    time = _time(table, renamed)
     columns = {ours: table.numbers(theirs) for ours, theirs in names.items()}
     for ours, values in columns.items():
         _check_amounts(table, names[ours], values)
-    seconds = table.numbers(time_name) * unit_s
-    _check_times(table, time_name, seconds)
+    seconds = table.numbers(time.name) * UNITS_S[time.unit]
+    _check_times(table, time.name, seconds)
     return IterationLog(
         columns["prefill_tokens"],
         columns["decode_seqs"],
@@ -109,6 +110,7 @@ def read_log(path: Path, renamed: Mapping[str, str], kept: Mapping[str, str]) ->
         "iteration log",
         (source_file(path),),
         {name: columns[name] for name in EXTRAS if name in columns},
+        time_column=time,
     )
 
 
@@ -174,8 +176,8 @@ def _missing(table: TableFile, ours: str, aliases: Sequence[str]) -> str:
     )
 
 
-def _time(table: TableFile, renamed: Mapping[str, str]) -> tuple[str, float]:
-    """Return the column of the iteration time and the seconds in its unit."""
+def _time(table: TableFile, renamed: Mapping[str, str]) -> TimeColumn:
+    """Return the column of the iteration time and its unit."""
     targets = [target for target in _TIME_TARGETS if target in renamed]
     if len(targets) > 1:
         raise SpecError(
@@ -186,10 +188,10 @@ def _time(table: TableFile, renamed: Mapping[str, str]) -> tuple[str, float]:
     if targets:
         name = renamed[targets[0]]
         table.words(name)
-        return name, _unit_s(name if targets[0] == "seconds" else targets[0])
+        return TimeColumn(name, _unit(name if targets[0] == "seconds" else targets[0]))
     present = [alias for alias in TIME_ALIASES if alias in table.columns]
     if len(present) == 1:
-        return present[0], _unit_s(present[0])
+        return TimeColumn(present[0], _unit(present[0]))
     if present:
         raise SpecError(
             f"several columns could be the iteration time: {', '.join(present)}; say which, as in "
@@ -207,9 +209,9 @@ def _time(table: TableFile, renamed: Mapping[str, str]) -> tuple[str, float]:
     )
 
 
-def _unit_s(name: str) -> float:
+def _unit(name: str) -> str:
     ending = name.rpartition("_")[2] if "_" in name else ""
-    return UNITS_S.get(ending, 1.0)
+    return ending if ending in UNITS_S else "s"
 
 
 def _check_amounts(table: TableFile, name: str, values: NDArray[np.float64]) -> None:
