@@ -267,6 +267,31 @@ def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--tensor-parallel", "4"), "--tensor-parallel = 4: server.log tells of 2 cards .* of 4$"),
+        (
+            (*TINY, "--memory-gib", "1", "--reserve-gib", "0"),
+            "--tensor-parallel = 1: server.log tells of 2 cards",
+        ),
+        ((*TINY, "--memory-gib", "1", "--reserve-gib", "0", "--tensor-parallel", "2"), None),
+        (("--tensor-parallel", "2"), None),
+        ((), None),
+    ],
+)
+def test_another_number_of_cards_than_the_log_tells_is_refused(tmp_path, capsys, words, says):
+    path, replica = tmp_path / "server.log", tmp_path / "engine.toml"
+    told = "INFO 10-05 11:58:00 [core.py:58] Initializing a V1 LLM engine with config: tensor_parallel_size=2, seed=0\n"
+    path.write_text("".join([told, PRINTED, *vllm_lines()]))
+    assert main(["calibrate", str(path), "--planes", "1", *words, "-o", str(replica)]) == (2 if says else 0)
+    if says:
+        assert re.search(says, capsys.readouterr().err.strip())
+        assert not replica.exists()
+    else:
+        assert load_replica(str(replica))["provenance"]["gpus"] == 2
+
+
+@pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         (("-o", "engine.txt"), 2, "the name must end in .toml"),

@@ -13,6 +13,7 @@ from fastq.cli.exit_status import ExitStatus
 if TYPE_CHECKING:
     from fastq.calibration.beyond_tables import BeyondTables
     from fastq.calibration.calibration import Calibration
+    from fastq.calibration.iteration_log import IterationLog
     from fastq.calibration.kv_memory import KvMemory
     from fastq.calibration.model_shape import ModelShape
 
@@ -103,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         block_size=args.block_size,
         beyond=_beyond(args),
     )
+    _check_cards(args, log, memory)
     capacity = capacity or log.kv_capacity_tokens
     calibration = calibrate(log, args.planes)
     if args.output is not None:
@@ -171,6 +173,20 @@ def _memory(args: argparse.Namespace, shape: ModelShape | None) -> KvMemory | No
         utilisation=args.utilisation,
         reserve_gib=args.reserve_gib,
         block_size=args.block_size,
+    )
+
+
+def _check_cards(args: argparse.Namespace, log: IterationLog, memory: KvMemory | None) -> None:
+    """Refuse another number of cards than the log tells; 1 is no number where nothing was derived for it."""
+    from fastq.errors import SpecError
+
+    if log.gpus in (None, args.tensor_parallel) or (args.tensor_parallel == 1 and memory is None):
+        return
+    raise SpecError(
+        f"{log.name} tells of {log.gpus} cards that share each layer: give --tensor-parallel {log.gpus}, or the log "
+        f"of a replica of {args.tensor_parallel}",
+        key="--tensor-parallel",
+        value=args.tensor_parallel,
     )
 
 
