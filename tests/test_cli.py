@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -348,6 +349,48 @@ def test_latencies_are_drawn_at_the_rates_that_are_given(spec: Path, tmp_path: P
     assert done.returncode == 0
     assert [row["arrival_rate_rps"] for row in json.loads(done.stdout)["rates"]] == [1, 50]
     assert "Open marks: the queue is not shown to be stable" in picture.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["simulate", "SPEC"], "--latencies FILE, or --timeline FILE that ends as a picture does"),
+        (["simulate", "SPEC", "--timeline", "state.parquet"], "--latencies FILE, or --timeline FILE"),
+        (["plan", "chat-and-code"], "--picture FILE"),
+        (["workload", "trace.csv"], "--picture FILE"),
+        (["calibrate", "log.csv"], "--picture FILE"),
+    ],
+)
+@pytest.mark.parametrize("size", ["page", "slide"])
+def test_a_size_without_a_picture_is_refused(
+    spec: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    option: str,
+    size: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trace.csv").write_text("prompt_tokens,output_tokens\n10,20\n30,40\n")
+    before = sorted(tmp_path.iterdir())
+    command = [str(spec) if word == "SPEC" else word for word in words]
+    assert main([*command, "--size", size]) == 2
+    shown = capsys.readouterr()
+    assert f"--size = '{size}': is of a picture, and none is asked for: give {option}" in shown.err
+    assert shown.out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("size", "width_pt"), [(None, 518.4), ("page", 518.4), ("slide", 936)])
+def test_a_picture_has_the_size_that_is_asked_for(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], size: str | None, width_pt: float
+) -> None:
+    picture, words = tmp_path / "state.svg", [] if size is None else ["--size", size]
+    assert main(["simulate", str(spec), "--rate", "1", "--timeline", str(picture), *words]) == 0
+    assert "wrote" in capsys.readouterr().err
+    (found,) = re.findall(r'<svg [^>]*width="([\d.]+)pt"', picture.read_text())
+    assert float(found) == pytest.approx(width_pt, rel=0.01)
 
 
 def test_map_draws_every_point_against_theory(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastq.cli.calibrate_options import SHAPE, add_options, recorded_command
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.picture_size import check_size, picture_size
 
 if TYPE_CHECKING:
     from fastq.calibration.beyond_tables import BeyondTables
@@ -128,6 +129,7 @@ def _check_targets(args: argparse.Namespace) -> None:
 
     check_target(args.output, "--output", ".toml")
     check_picture(args.picture, "--picture")
+    check_size(args, "--picture FILE", drawn=args.picture is not None)
     if args.memory_gib is not None and args.kv_capacity_tokens is not None:
         raise SpecError(
             "give the capacity, or the memory it is derived from, not both",
@@ -228,7 +230,7 @@ def _draw(args: argparse.Namespace, calibration: Calibration) -> None:
     from fastq.plot import style
     from fastq.plot.calibration import draw_calibration
 
-    size = style.SIZES[args.size]
+    size = picture_size(args)
     figure = draw_calibration(
         calibration.log.seconds,
         calibration.fitted_s,

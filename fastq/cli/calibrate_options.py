@@ -6,6 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
+from fastq.cli.picture_size import add_size
+
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "head_size", "intermediate", "vocab")
 _DTYPES = ("bfloat16", "float16", "fp8", "fp8_block")
 _KV_DTYPES = ("bfloat16", "float16", "fp8")
@@ -145,9 +147,7 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
     writing.add_argument(
         "--picture", metavar="FILE", help="picture of fitted against measured: .png, .svg or .pdf"
     )
-    writing.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
-    )
+    add_size(writing)
     writing.add_argument("--json", action="store_true", help="print one JSON object")
 
 

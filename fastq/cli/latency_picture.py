@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from fastq.engine.point_result import PointResult
     from fastq.model.spec import Spec
+    from fastq.plot.style import Size
 
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 """Of the simulated boundary: closer together where latencies rise."""
@@ -29,12 +30,11 @@ def with_rates(spec: Spec, index: int, *, threads: int | None, backend: str) -> 
     return spec.at_rates([float(f"{share * boundary_rps:.4g}") for share in _SHARES])
 
 
-def write_latencies(path: Path, spec: Spec, result: PointResult, size_name: str) -> None:
+def write_latencies(path: Path, spec: Spec, result: PointResult, size: Size) -> None:
     """Draw the latencies of a point at its rates."""
     from fastq.plot import style
     from fastq.plot.latency import draw_latencies
 
-    size = style.SIZES[size_name]
     figure = draw_latencies(
         result.rates,
         result.point,

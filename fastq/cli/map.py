@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.picture_size import add_size, picture_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +83,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         '"metastability"); slo: the largest rate that meets the objectives (measure "slo")',
     )
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="picture: .png, .svg or .pdf")
-    parser.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
-    )
+    add_size(parser)
     parser.set_defaults(run=run)
 
 
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = require_manifest(open_location(args.dir))
     table = _read(args.dir, manifest, args.boundary)
     draw = _draw_against_theory if args.against_theory else _draw_along_axes
-    style.save(draw(args, manifest, table), args.output, size=style.SIZES[args.size])
+    style.save(draw(args, manifest, table), args.output, size=picture_size(args))
     sys.stdout.write(f"{args.output}\n")
     return ExitStatus.DONE
 
@@ -119,7 +118,6 @@ def _refuse_axes(args: argparse.Namespace) -> None:
 
 
 def _draw_along_axes(args: argparse.Namespace, manifest: Manifest, table: pa.Table) -> Figure:
-    from fastq.plot import style
     from fastq.plot.boundary_lines import draw_boundary_lines
     from fastq.plot.boundary_map import draw_boundary_map
     from fastq.plot.selection import select
@@ -132,13 +130,12 @@ def _draw_along_axes(args: argparse.Namespace, manifest: Manifest, table: pa.Tab
         selection,
         title=manifest.title or args.dir,
         note=_note(manifest, table, selection.rows, selection.chosen, args.boundary),
-        size=style.SIZES[args.size],
+        size=picture_size(args),
         boundary=_BOUNDARIES[args.boundary],
     )
 
 
 def _draw_against_theory(args: argparse.Namespace, manifest: Manifest, table: pa.Table) -> Figure:
-    from fastq.plot import style
     from fastq.plot.against_theory import draw_against_theory
     from fastq.plot.selection import hold
 
@@ -147,7 +144,7 @@ def _draw_against_theory(args: argparse.Namespace, manifest: Manifest, table: pa
         table.take(rows),
         title=manifest.title or args.dir,
         note=f"{_note(manifest, table, rows, chosen, args.boundary)}\n{_spread(table, rows)}",
-        size=style.SIZES[args.size],
+        size=picture_size(args),
         boundary=_BOUNDARIES[args.boundary],
     )
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.picture_size import add_size, check_size, picture_size
 from fastq.cli.spec_argument import override
 
 if TYPE_CHECKING:
@@ -100,9 +101,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--option", metavar="NAME", help="option to draw (default: the cheapest, or the fewest GPUs)"
     )
-    parser.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="of the picture (default: page)"
-    )
+    add_size(parser)
     parser.set_defaults(run=run)
 
 
@@ -113,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
     from fastq.model.load_plan import load_plan
 
     refuse_counts(threads=args.threads)
+    check_size(args, "--picture FILE", drawn=args.picture is not None)
     output = check_target(args.output, "-o")
     parquet = check_target(args.parquet, "--parquet", ".parquet")
     plan = load_plan(args.plan, args.set)
@@ -259,7 +259,7 @@ def _draw(args: argparse.Namespace, result: PlanResult, path: Path) -> None:
     if option is None or option.day is None:
         sys.stderr.write(f"fastq: note: {path} was not drawn: no feasible option to draw\n")
         return
-    size = style.SIZES[args.size]
+    size = picture_size(args)
     style.save(draw_day(result, option, size=size), path, size=size)
     _wrote(path)
 

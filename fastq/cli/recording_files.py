@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastq.engine.record import Recording
     from fastq.model.point import Point
     from fastq.model.spec import Spec
+    from fastq.plot.style import Size
 
 _PARQUET = ".parquet"
 _REPLICATION = 0
@@ -51,6 +52,11 @@ def check_timeline(path: str | None) -> Path | None:
         key="--timeline",
         value=path,
     )
+
+
+def is_picture(timeline: Path | None) -> bool:
+    """Whether a timeline is drawn, not written as numbers."""
+    return timeline is not None and timeline.suffix.lower() != _PARQUET
 
 
 def record_rates(spec: Spec, index: int) -> list[RecordedRate]:
@@ -87,11 +93,11 @@ def write_requests(recorded: Sequence[RecordedRate], path: Path, spec: Spec, ind
 
 
 def write_timeline(
-    recorded: Sequence[RecordedRate], path: Path, spec: Spec, result: PointResult, size_name: str
+    recorded: Sequence[RecordedRate], path: Path, spec: Spec, result: PointResult, size: Size
 ) -> None:
     """Write the state of every iteration, as Parquet or as a picture by the ending."""
     index = int(result.point["point"])
-    if path.suffix.lower() == _PARQUET:
+    if not is_picture(path):
         from fastq.store.recording_schema import ITERATIONS
 
         tables = [(each.arrival_rate_rps, each.recording.iterations) for each in recorded]
@@ -109,7 +115,6 @@ def write_timeline(
         )
         for each in recorded
     ]
-    size = style.SIZES[size_name]
     figure = draw_timeline(
         curves,
         kv_capacity_tokens=point.replica.kv_capacity_tokens,

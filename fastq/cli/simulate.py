@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.picture_size import add_size, check_size, picture_size
 from fastq.cli.spec_argument import add_spec_argument, load, tell_unused
 
 if TYPE_CHECKING:
@@ -64,9 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="draw latencies against the arrival rate (.png, .svg, .pdf); with no rates given, at 12 from 0.1 to "
         "0.99 of the simulated boundary",
     )
-    parser.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="of the picture (default: page)"
-    )
+    add_size(parser)
     parser.add_argument(
         "--backend", choices=("auto", "cpu", "cuda"), default="auto", help="what simulates (default: auto)"
     )
@@ -89,6 +88,11 @@ def run(args: argparse.Namespace) -> int:
     timeline = recording_files.check_timeline(args.timeline)
     trajectories = check_target(args.trajectories, "--trajectories", ".parquet")
     latencies = check_picture(args.latencies, "--latencies")
+    check_size(
+        args,
+        "--latencies FILE, or --timeline FILE that ends as a picture does",
+        drawn=latencies is not None or recording_files.is_picture(timeline),
+    )
     spec = load(args)
     spec.positions(args.point)
     if args.rate:
@@ -115,10 +119,10 @@ def run(args: argparse.Namespace) -> int:
             recording_files.write_requests(recordings, trajectories, spec, args.point)
             _wrote(trajectories)
         if timeline:
-            recording_files.write_timeline(recordings, timeline, spec, result, args.size)
+            recording_files.write_timeline(recordings, timeline, spec, result, picture_size(args))
             _wrote(timeline)
     if feasible and latencies:
-        latency_picture.write_latencies(latencies, spec, result, args.size)
+        latency_picture.write_latencies(latencies, spec, result, picture_size(args))
         _wrote(latencies)
     return ExitStatus.DONE if feasible else ExitStatus.NOTHING_FEASIBLE
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastq.cli.exit_status import ExitStatus
+from fastq.cli.picture_size import add_size, check_size, picture_size
 from fastq.cli.workload_law import DEFAULT_ENTRIES, check_law, write_law
 
 _DESCRIPTION = """\
@@ -47,9 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--json", action="store_true", help="print the description as one line of JSON")
     parser.add_argument("--picture", metavar="FILE", help="draw it: .png, .svg or .pdf")
-    parser.add_argument(
-        "--size", choices=("page", "slide"), default="page", help="made for a page or a slide (default: page)"
-    )
+    add_size(parser)
     law = parser.add_argument_group("writing its lengths as a law")
     law.add_argument("--name", help="name of the workload")
     law.add_argument("--out", type=Path, metavar="FILE.parquet", help="file to write")
@@ -86,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from fastq.model.trace import read_trace
 
     check_law(args)
+    check_size(args, "--picture FILE", drawn=args.picture is not None)
     picture = check_picture(args.picture, "--picture")
     trace = read_trace(args.trace)
     description = describe_trace(trace)
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         from fastq.plot import style
         from fastq.plot.workload_picture import draw_workload
 
-        size = style.SIZES[args.size]
+        size = picture_size(args)
         style.save(draw_workload(description, trace, size=size), picture, size=size)
         document["picture"] = str(picture)
         text += f"\nwrote {picture}\n"
