@@ -256,6 +256,29 @@ def test_operator_tables_give_a_replica_with_its_memory(tmp_path):
     assert "--memory-bandwidth-gb-s 1000 --mixed-attention 1.5" in command
 
 
+def test_what_a_config_tells_of_its_memory_is_said_and_kept(log, tmp_path, capsys):
+    sizes = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"head_dim": 16, "intermediate_size": 128, "vocab_size": 1000}
+    config, replica = tmp_path / "config.json", tmp_path / "engine.toml"
+    config.write_text(json.dumps({**sizes, "torch_dtype": "float32", "sliding_window": 4096}))
+    words = ["calibrate", str(log), "--planes", "1", "--model", str(config), "--memory-gib", "1"]
+    words += ["--reserve-gib", "0"]
+    says = (
+        "sliding_window = 4,096 in the config",
+        "so the capacity is a lower bound",
+        "float32 in the config",
+    )
+    assert main([*words, "-o", str(replica)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    kept = str(load_replica(str(replica))["provenance"]["kv_capacity"])
+    assert main([*words, "--json"]) == 0
+    notes = " ".join(json.loads(capsys.readouterr().out)["kv_memory"]["notes"])
+    for each in says:
+        assert each in printed
+        assert each in kept
+        assert each in notes
+
+
 def test_the_log_of_a_server_tells_its_kv_capacity_too(tmp_path, capsys):
     path = tmp_path / "server.log"
     path.write_text("".join([PRINTED, *vllm_lines()]))

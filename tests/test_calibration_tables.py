@@ -381,6 +381,58 @@ def test_the_output_layer_of_some_families_is_the_embedding_unless_they_say_othe
 
 
 @pytest.mark.parametrize(
+    ("key", "named", "dtype", "counted", "noted"),
+    [
+        ("torch_dtype", "float32", None, 4, True),
+        ("dtype", "float32", None, 4, True),
+        ("torch_dtype", "float32", "float16", 2, False),
+        ("torch_dtype", "float16", None, 2, False),
+        ("torch_dtype", None, None, 2, False),
+        ("torch_dtype", "float64", "fp8", 1, False),
+    ],
+)
+def test_the_type_of_the_weights_is_counted(tmp_path, key, named, dtype, counted, noted):
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({**{name: CONFIG[name] for name in CONFIG if name != "torch_dtype"}, key: named})
+    )
+    shape = read_shape(path, {}, dtype=dtype, kv_dtype="bfloat16", tensor_parallel=1)
+    assert shape is not None
+    assert shape.card_weight_bytes == 8_030_261_248 * counted
+    assert shape.card_kv_token_bytes == 128 * 1024
+    memory = kv_memory(shape, card_gib=80, utilisation=0.9, reserve_gib=3.5, block_size=16)
+    assert (
+        any(f"{key} = float32 in the config: weights are counted as 4 bytes" in note for note in memory.notes)
+        is noted
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "noted"),
+    [
+        ({"sliding_window": 4096}, True),
+        ({"sliding_window": 4096, "use_sliding_window": True, "max_position_embeddings": 32768}, True),
+        ({"sliding_window": None}, False),
+        ({"sliding_window": 131072, "use_sliding_window": False}, False),
+        ({"sliding_window": 131072, "max_position_embeddings": 131072}, False),
+        ({}, False),
+    ],
+)
+def test_a_window_makes_the_capacity_a_lower_bound(tmp_path, changed, noted):
+    path = tmp_path / "config.json"
+    options = {"dtype": None, "kv_dtype": "bfloat16", "tensor_parallel": 1}
+    for config in ({**CONFIG, **changed}, {"text_config": {**CONFIG, **changed}}):
+        path.write_text(json.dumps(config))
+        shape = read_shape(path, {}, **options)
+        assert shape is not None
+        memory = kv_memory(shape, card_gib=80, utilisation=0.9, reserve_gib=3.5, block_size=16)
+        assert memory.capacity_tokens == 438_592
+        assert (
+            "all layers are counted with full KV, so the capacity is a lower bound" in memory.text()
+        ) is noted
+
+
+@pytest.mark.parametrize(
     ("config", "given", "message"),
     [
         ({**CONFIG, "num_local_experts": 8}, {}, "num_local_experts = 8: a model with experts"),
@@ -390,6 +442,12 @@ def test_the_output_layer_of_some_families_is_the_embedding_unless_they_say_othe
         ({**CONFIG, "kv_lora_rank": 512}, {}, "kv_lora_rank = 512: a model with latent attention"),
         ({**CONFIG, "quantization_config": {"quant_method": "awq"}}, {}, "quant_method = 'awq': .*--dtype"),
         ({"text_config": CONFIG, "quantization_config": {"quant_method": "fp8"}}, {}, "quant_method = 'fp8'"),
+        (
+            {**CONFIG, "torch_dtype": "float64"},
+            {},
+            r"config.json: torch_dtype = 'float64': must be one of bfloat16, float16, float32; or say .*--dtype",
+        ),
+        ({**CONFIG, "torch_dtype": None, "dtype": 16}, {}, "dtype = 16: must be one of bfloat16"),
         ({**CONFIG, "model_type": "gpt2"}, {}, "has no gate"),
         ({**CONFIG, "hidden_size": -1}, {}, "hidden_size = -1: must be a whole number between 1"),
         ({**CONFIG, "num_key_value_heads": 5}, {}, "can't be shared among 5 KV heads"),
@@ -403,8 +461,9 @@ def test_shapes_that_can_not_be_are_refused(tmp_path, config, given, message):
     if config is not None:
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config))
-    with pytest.raises(SpecError, match=message):
-        read_shape(path, given, dtype=None, kv_dtype="bfloat16", tensor_parallel=1)
+    for named in (path, tmp_path) if path else (None,):
+        with pytest.raises(SpecError, match=message):
+            read_shape(named, given, dtype=None, kv_dtype="bfloat16", tensor_parallel=1)
 
 
 def test_layers_must_be_shared_evenly():

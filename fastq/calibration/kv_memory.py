@@ -31,6 +31,8 @@ class KvMemory:
         A token in the KV cache on the card.
     block_size
         Tokens per block.
+    notes
+        What of the model is counted otherwise than an engine may hold it, a sentence each.
     """
 
     card_bytes: int
@@ -39,6 +41,7 @@ class KvMemory:
     weight_bytes: int
     token_bytes: int
     block_size: int
+    notes: tuple[str, ...] = ()
 
     @property
     def free_bytes(self) -> int:
@@ -57,7 +60,7 @@ class KvMemory:
 
     def text(self) -> str:
         """Say how the capacity came about."""
-        return (
+        text = (
             f"Derived, not measured; a card at a time. {self.card_bytes:,} bytes; "
             f"{self.utilisation:.0%} of it; less {self.weight_bytes:,} bytes of weights; less "
             f"{self.reserve_bytes:,} bytes for activations, CUDA graphs, collectives and the "
@@ -66,6 +69,7 @@ class KvMemory:
             f"uses: {self.capacity_tokens:,} tokens. The reserve is the uncertain part: 1 GiB more "
             f"or less moves the capacity by {GIB // self.token_bytes:,} tokens."
         )
+        return " ".join([text, *self.notes])
 
 
 def kv_memory(
@@ -85,6 +89,7 @@ def kv_memory(
         weight_bytes=shape.card_weight_bytes,
         token_bytes=shape.card_kv_token_bytes,
         block_size=block_size,
+        notes=shape.notes,
     )
     if memory.blocks < 2:
         raise SpecError(

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-BYTES = {"bfloat16": 2, "float16": 2, "fp8": 1, "fp8_block": 1}
+BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "fp8": 1, "fp8_block": 1}
 """Bytes of a number of each type."""
+
+_CONFIG_DTYPES = ("bfloat16", "float16", "float32")
+"""Types that a config.json names."""
+
+_QUANTISED_DTYPES = ("bfloat16", "float16", "fp8", "fp8_block")
+"""What quantised weights can be said to be, or to be run as."""
 
 _MOST = 10**7
 _EXPERTS = "experts"
@@ -59,6 +65,8 @@ class ModelShape:
         Whether the output layer is the embedding.
     qkv_bias
         Whether query, key and value have a bias.
+    notes
+        What of the config is counted otherwise than an engine may hold it, a sentence each.
     """
 
     layers: int
@@ -73,6 +81,7 @@ class ModelShape:
     tensor_parallel: int = 1
     tied: bool = False
     qkv_bias: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("heads", "intermediate"):
@@ -174,10 +183,12 @@ def read_shape(
     ------
     SpecError
         If a size is missing or can't be, the config can't be read, its model has experts or latent attention, or its
-        weights are quantised and ``dtype`` does not say to what.
+        weights are quantised or of a type that is not known and ``dtype`` does not say what they are.
     """
     if config is None and all(value is None for value in given.values()):
         return None
+    if config is not None and config.is_dir():
+        config /= "config.json"
     document = {} if config is None else _read_config(config)
     if config is not None:
         _check_supported(document, config)
@@ -204,21 +215,21 @@ def read_shape(
         tensor_parallel=tensor_parallel,
         tied=document.get("tie_word_embeddings", document.get("model_type") in _TIED) is True,
         qkv_bias=document.get("attention_bias") is True or document.get("model_type") == "qwen2",
+        notes=(*_window_notes(document), *(() if dtype else _dtype_notes(document, kv_dtype))),
     )
 
 
 def _read_config(config: Path) -> dict[str, object]:
-    path = config / "config.json" if config.is_dir() else config
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpecError(
-            f"can't be read: {error.strerror or error}", source=str(path), key="--model"
+            f"can't be read: {error.strerror or error}", source=str(config), key="--model"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise SpecError(f"not JSON: {error}", source=str(path), key="--model") from error
+        raise SpecError(f"not JSON: {error}", source=str(config), key="--model") from error
     if not isinstance(document, dict):
-        raise SpecError("must be an object, as a model's config.json is", source=str(path), key="--model")
+        raise SpecError("must be an object, as a model's config.json is", source=str(config), key="--model")
     inner = document.get("text_config")
     if not isinstance(inner, dict):
         return document
@@ -265,11 +276,56 @@ def _dtype(document: Mapping[str, object], config: Path | None) -> str:
     quantised = document.get("quantization_config")
     if isinstance(quantised, dict):
         raise SpecError(
-            f"the weights are quantised: say to what with --dtype, one of {', '.join(BYTES)}; of others, calibrate "
-            "from a log of iterations with --kv-capacity-tokens",
+            f"the weights are quantised: say to what with --dtype, one of {', '.join(_QUANTISED_DTYPES)}; of others, "
+            "calibrate from a log of iterations with --kv-capacity-tokens",
             source=str(config),
             key="quantization_config.quant_method",
             value=quantised.get("quant_method"),
         )
-    named = document.get("torch_dtype") or document.get("dtype")
-    return named if isinstance(named, str) and named in BYTES else "bfloat16"
+    key, named = _named_dtype(document)
+    if named is None:
+        return "bfloat16"
+    if named not in _CONFIG_DTYPES:
+        raise SpecError(
+            f"must be one of {', '.join(_CONFIG_DTYPES)}; or say with --dtype what the engine holds the weights in, "
+            f"one of {', '.join(_QUANTISED_DTYPES)}",
+            source=str(config),
+            key=key,
+            value=named,
+        )
+    return str(named)
+
+
+def _named_dtype(document: Mapping[str, object]) -> tuple[str, object]:
+    """Return the key that holds the type of the weights, and the type; ``None`` where the config has none."""
+    keys = ("torch_dtype", "dtype")
+    key = next((key for key in keys if document.get(key) is not None), keys[0])
+    return key, document.get(key)
+
+
+def _dtype_notes(document: Mapping[str, object], kv_dtype: str) -> tuple[str, ...]:
+    key, named = _named_dtype(document)
+    if named != "float32":
+        return ()
+    return (
+        f"{key} = float32 in the config: weights are counted as 4 bytes, KV as {kv_dtype} (--kv-dtype); an engine that "
+        "runs the model in 16 bits, as vLLM does by itself, holds half: then say so with --dtype float16.",
+    )
+
+
+def _window_notes(document: Mapping[str, object]) -> tuple[str, ...]:
+    """Say that a window of attention is not counted, where one is shorter than the context."""
+    window, context = document.get("sliding_window"), document.get("max_position_embeddings")
+    if (
+        not isinstance(window, int)
+        or isinstance(window, bool)
+        or window < 1
+        or document.get("use_sliding_window") is False
+    ):
+        return ()
+    if isinstance(context, int) and context <= window:
+        return ()
+    return (
+        f"sliding_window = {window:,} in the config: layers with a window need no KV beyond it, but all layers are "
+        "counted with full KV, so the capacity is a lower bound where requests are longer than the window.",
+    )

@@ -288,7 +288,8 @@ def _capacity(kv_capacity_tokens: int | None, memory: KvMemory | None) -> str:
         ("KV capacity", f"{kv_capacity_tokens:,} tokens"),
         ("1 GiB more or less of reserve moves it by", f"{_GIB // memory.token_bytes:,} tokens"),
     ]
-    return "KV memory, a card at a time\n" + indent(render(rows))
+    notes = "".join(f"{_wrapped(note)}\n" for note in memory.notes)
+    return "KV memory, a card at a time\n" + indent(render(rows)) + notes
 
 
 def _figure(value: float) -> str:
