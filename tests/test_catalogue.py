@@ -26,6 +26,15 @@ TRACE_FILES = {
     "mooncake-conversation": "mooncake/mooncake_conversation.parquet",
     "sharegpt-rtx-4090": "llmservingsim_rtx4090/requests.parquet",
 }
+REBUILT = (
+    "a100-llama-3-8b",
+    "a100x8-qwen2.5-14b",
+    "h100x4-qwen2.5-72b",
+    "h100x8-llama-3-70b",
+    "rtx-4090-llama-3.1-8b",
+)
+"""Each family, both cards and all forms of measurements; the others take the same path, and two seconds each."""
+
 MEASUREMENTS = {
     "a100": "aiconfigurator/a100_sxm",
     "h100": "aiconfigurator/h100_sxm",
@@ -196,7 +205,7 @@ def test_replicas_name_the_command_that_makes_them(name):
     assert "SHA-256" in told["source"]
 
 
-@pytest.mark.parametrize("name", REPLICAS)
+@pytest.mark.parametrize("name", REBUILT)
 def test_the_recorded_command_makes_the_replica_again(name, tmp_path, monkeypatch, capsys):
     source = TRACES / next(path for card, path in MEASUREMENTS.items() if name.startswith(card))
     if not source.is_dir():
