@@ -375,6 +375,69 @@ def hinge() -> Iterator[Row]:
         )
 
 
+def kinds() -> Iterator[Row]:
+    """Batches of two kinds: the A100, whose batches that prefill and decode are dearer than both parts of the mean."""
+    yield (
+        "workload, limits", "binding", "simulated / theory", "recomputation", "imbalance",
+        "predicted: prompts come in by chance",
+    )  # fmt: skip
+    azure, paper = {"catalogue": "azure-conv-2023"}, PAPER_WORKLOADS["1:1"]
+    for name, workload, limits in (
+        ("Azure conv, B = 64", azure, {"max_num_seqs": 64}),
+        ("Azure conv, B = 64, C = 8,192", azure, {"max_num_seqs": 64, "max_num_batched_tokens": 8192}),
+        ("Azure conv, outputs x 4, B = 64", azure | {"output_scale": 4.0}, {"max_num_seqs": 64}),
+        ("Azure conv, outputs x 1/4", azure | {"output_scale": 0.25}, {}),
+        ("Azure conv, M = 60,000", azure, {"kv_capacity_tokens": 60_000}),
+        ("Azure conv, M = 20,000", azure, {"kv_capacity_tokens": 20_000}),
+        ("1:1, M = 131,000", paper, {"kv_capacity_tokens": 131_000}),
+        ("1:1, M = 131,000, C = 512", paper, {"kv_capacity_tokens": 131_000, "max_num_batched_tokens": 512}),
+    ):
+        found = simulated({"workload": workload, "replica": {"catalogue": "a100-llama-3-8b"} | limits})
+        yield (
+            name,
+            found.forms.binding,
+            found.shown,
+            *found.lost("recomputation", "imbalance"),
+            _percent(1 - found.forms.mean_iteration_s / mean_iteration_by_chance_s(found)),
+        )
+
+
+def mean_iteration_by_chance_s(outcome: Outcome, iterations: int = 100_000) -> float:
+    """Mean iteration time if prompts come in as a Poisson process of theory's rate and decoding never changes.
+
+    As many prompts as requests complete, in order, as much of them an iteration as the budget leaves.
+    """
+    point, forms = outcome.point, outcome.forms
+    planes, terms = point.iteration_time.planes, point.iteration_time.terms
+    budget = point.replica.max_num_batched_tokens or math.inf
+    decoding = forms.completions_per_iteration * (forms.charged_tokens_per_request - forms.mean_prompt_tokens)
+    decoding_kv = forms.completions_per_iteration * forms.decode_kv_tokens_per_request
+    draw = np.random.default_rng(1)
+    coming = draw.poisson(forms.completions_per_iteration, iterations)
+    prompts = iter(draw.choice(np.asarray(point.law.prompt_tokens), coming.sum()))
+    waiting: list[tuple[float, float]] = []
+    total_ps = 0.0
+    for new in coming:
+        waiting += [(float(next(prompts)), 0.0) for _ in range(new)]
+        prefill, work, left = 0.0, 0.0, budget - decoding
+        while waiting and left > 0:
+            tokens, cached = waiting[0]
+            chunk = min(tokens, left, point.replica.prefill_chunk_tokens)
+            work += chunk * (cached + chunk / 2)
+            prefill, left = prefill + chunk, left - chunk
+            waiting[:1] = [(tokens - chunk, cached + chunk)] if chunk < tokens else []
+        total_ps += max(
+            plane.base_ps
+            + plane.prefill_token_ps * prefill
+            + plane.decode_seq_ps * decoding
+            + plane.kv_token_ps * decoding_kv
+            + plane.attention_ps * work
+            for plane in planes
+        )
+        total_ps += (terms.mixed_ps + terms.mixed_kv_token_ps * decoding_kv) * (prefill > 0)
+    return total_ps / iterations / 1e12
+
+
 def equal() -> Iterator[Row]:
     """Equal requests, 50 prompt and 800 output tokens, M = 70,000, no limit but memory, constant b."""
     terms = ("admission", "preemption", "reservation")
@@ -447,7 +510,20 @@ def above() -> Iterator[Row]:
 
 EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
     experiment.__name__: experiment
-    for experiment in (losses, quantum, peak, recompute, restart, equal, blocks, ties, hinge, drift, above)
+    for experiment in (
+        losses,
+        quantum,
+        peak,
+        recompute,
+        restart,
+        equal,
+        blocks,
+        ties,
+        hinge,
+        kinds,
+        drift,
+        above,
+    )
 }
 
 
