@@ -149,6 +149,7 @@ def test_nothing_feasible_exits_3_and_says_why(plan, capsys):
         (["plan.toml", "--picture", "day.svg"], "demand.hourly_rps: is missing: a picture shows the day"),
         (["plan.toml", "--set", DAY, "--picture", "day.gif"], "must end in one of .png, .svg, .pdf"),
         (["plan.toml", "--option", "fast"], "--option = 'fast': no such option"),
+        (["plan.toml", "--option", "slow"], "--option = 'slow': is what to draw"),
         (["plan.toml", "--parquet", "rows.csv"], "--parquet = 'rows.csv': the name must end in .parquet"),
         (["plan.toml", "-o", "no/plan.md"], "-o = 'no': there is no such directory"),
         (["plan.toml", "-o", "."], "-o = '.': is a directory"),

@@ -151,6 +151,12 @@ def _check_picture(args: argparse.Namespace, plan: Plan) -> Path | None:
             value=args.option,
         )
     picture = check_picture(args.picture, "--picture")
+    if args.option is not None and picture is None:
+        raise SpecError(
+            "is what to draw, and no picture is asked for: give --picture FILE too, or leave --option out",
+            key="--option",
+            value=args.option,
+        )
     if picture is not None and plan.demand.hourly_rps is None:
         raise SpecError(
             "is missing: a picture shows the day, give 24 rates in place of peak_rps",
