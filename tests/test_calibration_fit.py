@@ -198,6 +198,18 @@ def test_a_coefficient_that_a_log_can_not_tell_is_named(changed, name, says):
     assert coefficients(found)[0, 3] == pytest.approx(ONE[0, 3], rel=0.02 if name != "attention" else 10)
 
 
+def test_a_coefficient_that_a_log_can_not_tell_is_0_whatever_is_rounded():
+    """Where nothing is prefilled, what rounding makes of the cost of a prefill token is beyond all bounds."""
+    planes = np.array([[10e-3, 0, 0, 20e-9, 0], [1e-3, 0, 60e-6, 0, 0]])
+    for seed in range(5):
+        log = log_of(noisy(planes, 0.02, seed), seed=seed, prefill=np.zeros(ROWS), attention=np.zeros(ROWS))
+        columns = design_of(log).columns
+        below = None
+        for count in (1, 2, 3):
+            below = fit_planes(columns, log.seconds, count, below=below)
+            assert not below.planes[:, [1, 4]].any()
+
+
 def test_columns_that_rise_together_are_named():
     decode = np.arange(ROWS) % 256 + 1.0
     found = design_of(log_of(exact(ONE), decode=decode, kv=100 * decode))

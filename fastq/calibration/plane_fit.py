@@ -298,14 +298,18 @@ def _largest(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 def _nnls(regressors: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve non-negative least squares on the normal equations, which are small whatever the number of rows.
 
-    Their matrix is taken apart into eigenvectors, so that directions which the rows leave open do no harm.
+    Their matrix is taken apart into eigenvectors, so that directions which the rows leave open do no harm. A regressor
+    that is 0 in all rows gets 0: what rounding makes of it would be beyond all bounds.
     """
     from scipy.optimize import nnls
 
-    values, vectors = np.linalg.eigh(regressors.T @ regressors)
+    products = regressors.T @ regressors
+    seen = products.diagonal() > 0
+    values, vectors = np.linalg.eigh(products[np.ix_(seen, seen)])
     told = values > _OPEN * values[-1]
     roots = np.sqrt(values[told])
     triangle = roots[:, None] * vectors[:, told].T
-    aim = (vectors[:, told].T @ (regressors.T @ wanted)) / roots
-    solution, _ = nnls(triangle, aim)
-    return np.asarray(solution, dtype=np.float64)
+    aim = (vectors[:, told].T @ (regressors[:, seen].T @ wanted)) / roots
+    solution = np.zeros(regressors.shape[1])
+    solution[seen], _ = nnls(triangle, aim)
+    return solution
