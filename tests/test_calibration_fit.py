@@ -111,6 +111,16 @@ def test_noise_does_not_buy_a_plane_and_lies_in_the_intervals():
     assert np.all(found.high_ps < 1.2e12 * ONE)
 
 
+def test_intervals_of_planes_that_prefill_alike_are_not_mixed_up():
+    """Planes are sorted by what prefill costs: where that is the same a resample may sort them the other way round."""
+    planes = np.array([[2e-3, 30e-6, 20e-6, 180e-9, 0], [12e-3, 30e-6, 20e-6, 0, 0]])
+    found = calibrate(log_of(noisy(planes, 0.01)), planes=2)
+    base = coefficients(found)[:, 0]
+    assert sorted(base) == pytest.approx([2e-3, 12e-3], rel=0.05)
+    assert np.all(found.low_ps[:, 0] > 0.9e12 * base)
+    assert np.all(found.high_ps[:, 0] < 1.1e12 * base)
+
+
 @pytest.mark.parametrize("factor", [10.0, 0.1])
 def test_rows_that_are_far_off_barely_move_it(factor):
     def seconds(columns):

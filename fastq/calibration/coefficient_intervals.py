@@ -32,7 +32,7 @@ def coefficient_intervals(
     seconds
         Measured times, s.
     fit
-        The fit; each resample starts from it, so that planes keep their places.
+        The fit; each resample starts from it, and its planes take the places of those whose rows they have.
     terms
         Values of its terms, rows x terms.
 
@@ -45,7 +45,7 @@ def coefficient_intervals(
         _drawn(columns[rows], seconds[rows], fit, terms[rows]) for rows in resamples(seconds.size, RESAMPLES)
     ]
     ends = ((1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2)
-    low, high = np.quantile(np.stack([each.planes for each in drawn]), ends, axis=0)
+    low, high = np.quantile(np.stack([_in_places(each, fit, columns) for each in drawn]), ends, axis=0)
     term_low, term_high = np.quantile(np.stack([each.shared for each in drawn]), ends, axis=0)
     return low, high, term_low, term_high
 
@@ -56,3 +56,14 @@ def _drawn(
     if fit.shared.size:
         return add_terms(columns, seconds, terms, fit, signed=False)
     return fit_planes(columns, seconds, fit.planes.shape[0], starts=(fit.planes,))
+
+
+def _in_places(drawn: Fit, fit: Fit, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the planes of ``drawn``, each in the place of that of ``fit`` with whose rows it shares most."""
+    from scipy.optimize import linear_sum_assignment
+
+    shared_rows = np.zeros((fit.planes.shape[0],) * 2)
+    largest, largest_drawn = ((columns @ each.planes.T).argmax(axis=1) for each in (fit, drawn))
+    np.add.at(shared_rows, (largest, largest_drawn), 1)
+    _, places = linear_sum_assignment(shared_rows, maximize=True)
+    return drawn.planes[places]
