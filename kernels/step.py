@@ -68,6 +68,8 @@ from fastq.kernels.slots import at, i64, index_of, time_at
 
 PS_PER_NS = 1000
 MAX_REMAINDER_PS = 1 << 61
+MAX_COAST = 1 << 12
+"""Most iterations taken at once: of 1000 s each, the longest there are, they stay below 2^62 ps."""
 
 
 @device
@@ -262,8 +264,8 @@ def coast(
 ) -> int:
     """Run iterations that only decode, with the state in local variables; how many requests finished.
 
-    Ends after the iteration in which a request finishes, before one for which blocks run short, and before
-    one that starts at or after the next arrival.
+    Ends after the iteration in which a request finishes, before one for which blocks run short, before one that starts
+    at or after the next arrival, and after :data:`MAX_COAST`.
     """
     x = state.x
     planes = tables.planes
@@ -272,9 +274,9 @@ def coast(
     free = x[FREE_BLOCKS]
     phase = x[PHASE]
     first = x[ITERATION]
-    limit = UNLIMITED
+    limit = MAX_COAST
     if recording:
-        limit = record.iterations.shape[0] - x[RECORDED_ITERATIONS]
+        limit = min(MAX_COAST, record.iterations.shape[0] - x[RECORDED_ITERATIONS])
     bucket_hit = False
     until = 0
     if not saturated:

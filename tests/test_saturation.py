@@ -10,7 +10,7 @@ from simulations import backlog_slope_rps, mean_iteration_s, replications
 from fastq.analysis.intervals import pooled_throughput
 from fastq.closed_forms import closed_forms
 from fastq.engine.evaluate import evaluate_point
-from fastq.model.iteration_time import Plane
+from fastq.model.iteration_time import NO_TERMS, Plane, Terms
 from fastq.model.load import parse_spec
 
 AFFINE = Plane(
@@ -57,6 +57,16 @@ def test_slots_bind():
     runs = replications(system, requests=250_000)
     assert pooled_throughput(runs).estimate == pytest.approx(known, rel=5e-5)
     assert all(run.running_sum == slots * run.iterations for run in runs)
+
+
+@pytest.mark.parametrize("jump_s", [0, 500])
+def test_the_longest_iterations_add_up_however_many_follow_one_another(jump_s):
+    """20,000 of them in a row are more picoseconds than fit into 63 bits."""
+    terms = Terms(jump_ps=jump_s * 10**12, jump_beyond_tokens=1) if jump_s else NO_TERMS
+    planes = (Plane(base_ps=990 * 10**12 - terms.jump_ps), Plane(base_ps=1))
+    at = point([4], [20_000], planes=planes, terms=terms, max_num_seqs=2)
+    (run,) = replications(at, count=1, requests=4, warmup_requests=0)
+    assert run.elapsed_ps == run.iterations * 990 * 10**12
 
 
 def test_slots_bind_on_wide_laws():
