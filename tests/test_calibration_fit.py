@@ -10,7 +10,7 @@ import pytest
 from fastq.calibration.calibration import calibrate, planes_seconds
 from fastq.calibration.design import design_of
 from fastq.calibration.folds import folds, resamples
-from fastq.calibration.iteration_log import CACHED_TOKENS, FINISHING_PROMPTS, IterationLog
+from fastq.calibration.iteration_log import CACHED_TOKENS, FINISHING_PROMPTS, PREFILL_SEQS, IterationLog
 from fastq.calibration.plane_fit import fit_planes, fitted_seconds
 from fastq.calibration.term_choice import Term, choose_terms
 from fastq.errors import SpecError
@@ -295,6 +295,35 @@ def test_several_planted_terms_are_taken_the_largest_first_and_fitted_together()
     assert terms.jump_beyond_tokens == 512
     assert np.all(found.term_low_ps <= [getattr(terms, TERM_UNITS[each.key][0]) for each in found.added])
     assert found.errors[0].worst < 1e-3
+
+
+def test_a_term_that_stood_in_for_others_makes_way_for_them():
+    """In such logs a batch that prefills is taken first, for its prompts, and has no time left beside them."""
+    rows = 400
+    generator = np.random.default_rng(0)
+    kind = np.arange(rows) % 3
+    prompts = np.where(kind > 0, generator.integers(1, 5, rows), 0).astype(float)
+    prefill = np.where(kind > 0, generator.integers(8, 2048, rows), 0).astype(float)
+    decode = np.where(kind != 1, generator.integers(1, 256, rows), 0).astype(float)
+    kv = decode * generator.integers(20, 2000, rows)
+    cached = np.where(kind > 0, generator.integers(0, 3000, rows) * (generator.random(rows) < 0.5), 0).astype(
+        float
+    )
+    more_s = 1.6e-3 * prompts + 5.4e-6 * cached + 8.1e-3 * ((prefill > 0) & (decode > 0))
+    noise = np.exp(0.01 * np.random.default_rng(10_000).standard_normal(rows))
+    log = log_of(
+        lambda columns: (columns @ ONE[0] + more_s) * noise,
+        rows,
+        prefill=prefill,
+        decode=decode,
+        kv=kv,
+        attention=prefill * (cached + prefill / 2),
+    )
+    found = calibrate(replace(log, extras={CACHED_TOKENS: cached, PREFILL_SEQS: prompts}), planes=1)
+    assert {each.key for each in found.added} == {"prefill_seq_us", "prefill_kv_token_ns", "mixed_ms"}
+    assert found.iteration_time.terms.prefill_seq_ps == pytest.approx(1.6e9, rel=0.1)
+    assert found.error_with_terms < 0.01
+    assert "prefill_ms" in {each.key for each in found.terms}
 
 
 def test_a_term_that_would_have_to_be_negative_is_reported_and_not_taken():

@@ -2,7 +2,8 @@
 
 Forward selection. The term that takes off most is taken, planes and terms are fitted again together, and the others are
 judged beside them; it ends when none takes off more than the standard error of that and at least :data:`LEAST_DROP`.
-A batch can't take less time for holding more, so coefficients are never negative.
+A term that stood in for others, and has no time left beside them, is dropped for good. A batch can't take less time for
+holding more, so coefficients are never negative.
 """
 
 from __future__ import annotations
@@ -128,15 +129,24 @@ def choose_terms(log: IterationLog, columns: NDArray[np.float64], fit: Fit) -> T
     before = judge.error()
     whole = _Fitted(np.ones(log.rows, dtype=np.bool_), fit, np.empty((log.rows, 0)))
     added: list[Term] = []
+    taken: set[str] = set()
     while True:
-        tested = judge.candidates(whole, {term.key for term in added}, signed=False)
+        tested = judge.candidates(whole, taken, signed=False)
         best = max(
-            (each for each in tested if each.fitted is not None), key=lambda each: each.drop, default=None
+            (each for each in tested if _may_be_added(each, columns)),
+            key=lambda each: each.drop,
+            default=None,
         )
-        if best is None or best.fitted is None or not _may_be_added(best, columns):
+        if best is None or best.fitted is None:
             break
         added.append(best.term)
+        taken.add(best.term.key)
         judge, whole = replace(judge, without=best.by_part), best.fitted
+        told = whole.fit.shared > 0
+        if not told.all():
+            added = [term for term, kept in zip(added, told, strict=True) if kept]
+            whole = whole.only(log, columns, told)
+            judge = replace(judge, without=tuple(each.only(log, columns, told) for each in judge.without))
     signed = judge.candidates(whole, {term.key for term in added}, signed=True)
     return TermChoice(
         whole.fit, whole.values, tuple(added), tuple(each.term for each in signed), before, judge.error()
@@ -144,13 +154,14 @@ def choose_terms(log: IterationLog, columns: NDArray[np.float64], fit: Fit) -> T
 
 
 def _may_be_added(tested: _Tested, columns: NDArray[np.float64]) -> bool:
-    """Whether a term that was tested pays, and leaves every plane rows of its own and every term a time."""
-    assert tested.fitted is not None
+    """Whether a term that was tested pays, takes time, and leaves every plane rows of its own."""
+    if tested.fitted is None:
+        return False
     fit = tested.fitted.fit
     return (
         tested.term.carries_weight
         and tested.drop >= LEAST_DROP
-        and bool((fit.shared > 0).all())
+        and bool(fit.shared[-1] > 0)
         and bool((rows_of_planes(columns, fit) > 0).all())
     )
 
@@ -184,6 +195,14 @@ class _Fitted:
         rows = self.rows
         return _Fitted(
             rows, add_terms(columns[rows], log.seconds[rows], more[rows], self.fit, signed=signed), more
+        )
+
+    def only(self, log: IterationLog, columns: NDArray[np.float64], kept: NDArray[np.bool_]) -> _Fitted:
+        """Fit some of the terms alone, together with the planes."""
+        values, rows = self.values[:, kept], self.rows
+        start = replace(self.fit, shared=self.fit.shared[kept])
+        return _Fitted(
+            rows, add_terms(columns[rows], log.seconds[rows], values[rows], start, signed=False), values
         )
 
 
