@@ -326,6 +326,18 @@ def test_a_term_that_stood_in_for_others_makes_way_for_them():
     assert "prefill_ms" in {each.key for each in found.terms}
 
 
+def test_a_term_that_another_one_tells_is_not_tested_beside_it():
+    """Where every batch that prefills also decodes, a log can't tell the two kinds apart."""
+    decode = np.random.default_rng(4).integers(1, 256, ROWS).astype(float)
+    log = log_of(
+        noisy(ONE, 0.01), decode=decode, kv=decode * np.random.default_rng(5).integers(20, 2000, ROWS)
+    )
+    found = calibrate(replace(log, seconds=log.seconds + 5e-3 * (log.prefill_tokens > 0)), planes=1)
+    assert [each.key for each in found.added] == ["prefill_ms"]
+    (mixed,) = (each for each in found.terms if each.key == "mixed_ms")
+    assert mixed.verdict == "constant, or told by the others"
+
+
 def test_a_term_that_would_have_to_be_negative_is_reported_and_not_taken():
     log = log_of(exact(ONE))
     mixed = (log.prefill_tokens > 0) & (log.decode_seqs > 0)

@@ -236,6 +236,7 @@ class _Judge:
     def candidates(self, whole: _Fitted, added: set[str], *, signed: bool) -> list[_Tested]:
         """Judge every term that has not been added; ``whole`` is the fit to all rows without it."""
         tested = []
+        fitted = np.column_stack([self.columns, whole.values])
         for candidate in CANDIDATES:
             if candidate.key in added:
                 continue
@@ -243,7 +244,7 @@ class _Judge:
             named = Term(candidate.key, candidate.name, candidate.unit, None, None, None)
             if values is None:
                 tested.append(_Tested(replace(named, why_not="no such column")))
-            elif _adds_nothing(self.columns, values):
+            elif _adds_nothing(fitted, values):
                 tested.append(_Tested(replace(named, why_not="constant, or told by the others")))
             else:
                 tested.append(self._test(named, whole, lambda _, values=values: values, signed=signed))  # type: ignore[misc]
