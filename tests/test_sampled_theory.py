@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import PS_PER_MS, point, uniform
@@ -12,7 +14,7 @@ from fastq.closed_forms.sampled import Sample, sampled_theory
 from fastq.engine.account import sample_of
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
-from fastq.model.iteration_time import Plane
+from fastq.model.iteration_time import IterationTime, Plane, Terms
 from fastq.model.point import Point
 from fastq.model.run import Run
 
@@ -66,6 +68,13 @@ def test_a_window_that_holds_no_work_of_its_own_is_left_as_it_is(name):
     theory = sampled_theory(system(name))
     assert theory.ratio(Sample(1, -400.0, 100.0, 5000.0, -160_000.0, 1, 1, 0)) == 1
     assert theory.ratio(Sample(1, 10.0, -100.0, -5000.0, 100.0, 1, 1, 0)) == 1
+
+
+def test_a_window_that_lost_more_prefills_than_it_ended_has_ratio_one():
+    """With restart and 5 requests: others, prefilled before the window, were preempted in it."""
+    terms = Terms(finished_prompt_ps=100 * PS_PER_MS)
+    theory = sampled_theory(replace(system("kv"), iteration_time=IterationTime(PLANES, terms)))
+    assert theory.ratio(Sample(5, 69.0, 762.0, 140_145.0, 1000.0, -2, 3, 0)) == 1
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

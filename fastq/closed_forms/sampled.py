@@ -112,9 +112,10 @@ class SampledTheory:
 
     def ratio(self, sample: LengthSums) -> float:
         """The same over that of the law; 1 where the window was so short that no work is left in the sample."""
-        if min(sample.prompt_tokens, sample.decode_iterations, sample.decode_kv_tokens) < 0 or not self.use(
-            sample
-        ):
+        done = min(sample.prompt_tokens, sample.decode_iterations, sample.decode_kv_tokens)
+        if self.time.terms.any:
+            done = min(done, sample.finished_prompts)
+        if done < 0 or not self.use(sample):
             return 1.0
         return self.rate_rps(sample) / self.law_rate_rps
 
