@@ -13,6 +13,7 @@ from fastq.calibration.folds import folds, resamples
 from fastq.calibration.iteration_log import CACHED_TOKENS, FINISHING_PROMPTS, PREFILL_SEQS, IterationLog
 from fastq.calibration.plane_fit import fit_planes, fitted_seconds
 from fastq.calibration.term_choice import Term, choose_terms
+from fastq.calibration.term_columns import beyond
 from fastq.errors import SpecError
 from fastq.model.iteration_time import TERM_UNITS, IterationTime, Plane
 
@@ -324,6 +325,12 @@ def test_a_term_that_stood_in_for_others_makes_way_for_them():
     assert found.iteration_time.terms.prefill_seq_ps == pytest.approx(1.6e9, rel=0.1)
     assert found.error_with_terms < 0.01
     assert "prefill_ms" in {each.key for each in found.terms}
+
+
+def test_a_batch_of_just_the_size_of_a_jump_is_not_beyond_it():
+    size = np.array([256.0, 257.0, 255.0, 256.0])
+    log = log_of(exact(ONE), rows=4, prefill=size - 100, decode=np.full(4, 100.0))
+    assert beyond(log, 256).tolist() == [0, 1, 0, 0]
 
 
 def test_a_term_that_another_one_tells_is_not_tested_beside_it():

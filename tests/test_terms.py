@@ -135,7 +135,13 @@ def test_the_hash_is_that_of_a_spec_without_where_they_add_nothing():
         ({"jump_ms": 1, "jump_beyond_tokens": 0}, "iteration_time.jump_beyond_tokens", "between 1"),
         ({"jump_ms": 1, "jump_beyond_tokens": 1.5}, "iteration_time.jump_beyond_tokens", "whole number"),
         ({"prefill_ms": 999_999}, "iteration_time", "check the units"),
-        ({"prefill_kv_token_ns": 1e12}, "iteration_time", "check the units"),
+        ({"mixed_ms": 999_999}, "iteration_time", "check the units"),
+        ({"jump_ms": 999_999, "jump_beyond_tokens": 9}, "iteration_time", "check the units"),
+        # 256 sequences, 640 KV tokens
+        ({"prefill_seq_us": 4e6}, "iteration_time", "check the units"),
+        ({"finished_prompt_us": 4e6}, "iteration_time", "check the units"),
+        ({"mixed_kv_token_ns": 1.6e9}, "iteration_time", "check the units"),
+        ({"prefill_kv_token_ns": 1.6e9}, "iteration_time", "check the units"),
         ({"grid": {"iteration_time.prefill_ms": [1, 999_999]}}, "iteration_time", "check the units"),
     ],
 )
