@@ -152,6 +152,12 @@ def test_what_can_not_be_is_refused(given, key, says):
     assert says in str(refused.value)
 
 
+@pytest.mark.parametrize("amounts", [{"mixed_ps": -1}, {"jump_ps": 5}, {"jump_beyond_tokens": 5}])
+def test_terms_made_in_python_are_checked(amounts):
+    with pytest.raises(SpecError, match="iteration_time"):
+        Terms(**amounts)
+
+
 def test_terms_of_an_entry_go_with_its_planes(tmp_path):
     (tmp_path / "engine.toml").write_text(
         "[replica]\nkv_capacity_tokens = 640\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from fastq.errors import SpecError
 from fastq.model.reading import check_names, exact, read_list, read_real, read_table, round_half_up
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class Terms:
         In a batch of more than ``jump_beyond_tokens`` tokens, prefill tokens and decoding requests together.
     jump_beyond_tokens
         Tokens; 0 where there is no jump.
+
+    Raises
+    ------
+    SpecError
+        If anything is negative, or one of the last two is 0 and the other is not.
     """
 
     prefill_seq_ps: int = 0
@@ -77,6 +83,16 @@ class Terms:
     mixed_kv_token_ps: int = 0
     jump_ps: int = 0
     jump_beyond_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if min(astuple(self)) < 0:
+            raise SpecError("nothing that is added may be negative", key="iteration_time", value=self)
+        if (self.jump_ps > 0) != (self.jump_beyond_tokens > 0):
+            raise SpecError(
+                "a jump takes both jump_ps and jump_beyond_tokens, each above 0",
+                key="iteration_time",
+                value=self,
+            )
 
     @property
     def any(self) -> bool:
