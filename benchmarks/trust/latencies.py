@@ -15,7 +15,13 @@ from fastq.engine.rows import QUANTILES
 if TYPE_CHECKING:
     from fastq.analysis.latency_intervals import Rested
 
-HEADER = ("system", "load", "requests", *(f"{name}: mean, 50, 90, 99% (marked)" for name in LATENCIES))
+HEADER = (
+    "system",
+    "load",
+    "requests",
+    *(f"{name}: mean, 50, 90, 99% (marked)" for name in LATENCIES),
+    "rates marked",
+)
 LEAST_MARKED = 0.005
 """A share of marks that is shown."""
 
@@ -35,21 +41,28 @@ class Tally:
 
 
 def study(name: str, load: float, requests: int, repetitions: int) -> list[tuple[str, ...]]:
-    """One line: of each statistic the intervals that hold the truth, and where some are marked how many, in %."""
+    """One line: of each statistic the intervals that hold the truth, and where some are marked how many, in %.
+
+    The last cell: how many rates are marked for any of their statistics, in %.
+    """
     point = SYSTEMS[name].point()
     rate_rps = load * true_rate_rps(point)
     tallies = {
         key: Tally(found.interval.estimate) for key, found in _found(long_run(point, rate_rps)).items()
     }
+    marked = 0
     group: list[Replication] = []
     count = REPLICATIONS * repetitions
     for run in replicate(point, seed=1, count=count, requests=requests, rate_rps=rate_rps):
         group.append(run)
         if len(group) == REPLICATIONS:
-            for key, rested in _found(group).items():
+            found = _found(group)
+            for key, rested in found.items():
                 tallies[key].add(rested)
+            marked += any(rested.short for rested in found.values())
             group = []
-    return [(name, f"{load:g}", f"{requests:,}", *(_cell(tallies, each, repetitions) for each in LATENCIES))]
+    cells = (_cell(tallies, each, repetitions) for each in LATENCIES)
+    return [(name, f"{load:g}", f"{requests:,}", *cells, f"{100 * marked / repetitions:.0f}")]
 
 
 def _found(runs: list[Replication]) -> dict[tuple[str, str], Rested]:
