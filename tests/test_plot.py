@@ -22,6 +22,7 @@ from fastq.plot.against_theory import BINDING_MARKS, draw_against_theory
 from fastq.plot.axis import log_ticks, plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
+from fastq.plot.cells import draw_curves
 from fastq.plot.facet_title import title_lines
 from fastq.plot.labels import STATUS_WORDS, rate_label
 from fastq.plot.latency import LATENCIES, PERCENTILES, draw_latencies
@@ -128,6 +129,23 @@ def test_few_values_are_written_into_the_cells(points: pa.Table, tmp_path: Path)
     assert "1.52" in text
     assert "0.950" in text
     assert "equal rate" not in text
+
+
+def test_curves_carry_their_value_halfway_and_upright(points: pa.Table) -> None:
+    from matplotlib.figure import Figure
+
+    selection = chosen(points)
+    axes = Figure().add_subplot()
+    selection.x.dress(axes, "x", labelled=True, room_em=20)
+    selection.y.dress(axes, "y", labelled=True, room_em=20)
+    values = np.broadcast_to(selection.x.positions, (len(selection.y.values), len(selection.x.values)))
+    level = float(np.mean(selection.x.positions[1:3]))
+    draw_curves(axes, selection, values, [level], style.SIZES["page"])
+    (label,) = axes.texts
+    middle = selection.y.positions[len(selection.y.positions) // 2 - 1 : len(selection.y.positions) // 2 + 1]
+    assert label.get_position()[0] == pytest.approx(level)
+    assert middle[0] <= label.get_position()[1] <= middle[-1] * 1.5
+    assert label.get_rotation() == 0
 
 
 def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _LABEL_BOX = {
     "boxstyle": "round,pad=0.12,rounding_size=0.2",
     "facecolor": "white",
     "edgecolor": "none",
-    "alpha": 0.75,
+    "alpha": 0.9,
 }
 
 
@@ -86,8 +86,27 @@ def draw_curves(
             colors="black",
             linewidths=0.9 * size.scale,
         )
-        for text in drawn.clabel(fmt=tick_label, fontsize=0.85 * size.font_pt, inline=True, inline_spacing=1):
+        # The box of a label hides the line: what is cut out of it would be measured before the panels have their sizes.
+        labels = drawn.clabel(
+            fmt=tick_label,
+            fontsize=0.85 * size.font_pt,
+            inline=False,
+            manual=[_halfway(max(each, key=len), selection) for each in drawn.allsegs if each],
+        )
+        for text in labels or ():
             text.set_bbox(_LABEL_BOX)
+            text.set_rotation(0)
+
+
+def _halfway(curve: NDArray[np.float64], selection: Selection) -> tuple[float, float]:
+    """Return the vertex half the way along a curve, as far as one sees it go: on logarithmic axes by ratios."""
+    log = np.array([axis.kind == "log" for axis in (selection.x, selection.y)])
+    edges = np.stack([selection.x.edges[[0, -1]], selection.y.edges[[0, -1]]], axis=1)
+    seen, ends = (np.where(log, np.log(np.where(log, each, 1.0)), each) for each in (curve, edges))
+    steps = np.hypot(*(np.diff(seen, axis=0) / np.diff(ends, axis=0)).T)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    x, y = curve[np.searchsorted(along, along[-1] / 2)]
+    return float(x), float(y)
 
 
 def draw_dashed_curves(
