@@ -1,6 +1,6 @@
 """What each error of ``fastq validate`` is made of, one term at a time: the experiments of ``docs/validation.md``.
 
-``python -m benchmarks.validation`` prints all tables, ``python -m benchmarks.validation planes noise`` some. What needs
+``python -m benchmarks.validation`` prints all tables, ``python -m benchmarks.validation paper noise`` some. What needs
 data that does not ship takes its place from an option, and is left out without it.
 """
 
@@ -392,9 +392,14 @@ def main() -> None:
     parser.add_argument("--requests", type=Path, help="the 300 requests of its run, Parquet")
     parser.add_argument("--series", type=Path, help="the time series of its run, CSV")
     args = parser.parse_args()
+    for path in (args.profile, args.requests, args.series):
+        if path is not None and not path.exists():
+            parser.error(f"{path}: there is no such file or directory")
     for name in args.tables or TABLES:
         rows = list(TABLES[name](args))
-        if rows:
+        if not rows:
+            print(f"\n{name}: left out, it needs data that does not ship (see --help)")
+        else:
             marks = ("---", *["--:"] * (len(rows[0]) - 1))
             print(f"\n{name}\n")
             print("\n".join(f"| {' | '.join(row)} |" for row in (rows[0], marks, *rows[1:])))

@@ -333,6 +333,8 @@ def test_another_number_of_cards_than_the_log_tells_is_refused(tmp_path, capsys,
         (("--planes", "9"), 2, "--planes"),
         (("--tensor-parallel", "0"), 2, "'0' is not a whole number from 1 on"),
         (("--utilisation", "1.5"), 2, "'1.5' is not a share"),
+        (("--memory-bandwidth-gb-s", "2.039"), 2, "'2.039' is not a memory bandwidth in GB/s, 10 to 100,000"),
+        (("--mixed-attention", "191"), 2, "'191' is not a factor from 1 to 20"),
         (("--model", "config.json"), 2, "config.json: --model: can't be read"),
     ],
 )

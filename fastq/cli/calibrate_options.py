@@ -78,7 +78,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         default=1,
         metavar="N",
-        help="cards that share each layer (default: %(default)s)",
+        help="cards that share each layer (default: %(default)s); a log or a profile has their times already, and is "
+        "only told how many GPUs they take",
     )
 
 
@@ -86,13 +87,13 @@ def _add_beyond_tables(parser: argparse.ArgumentParser) -> None:
     beyond = parser.add_argument_group("what tables of operators lack")
     beyond.add_argument(
         "--memory-bandwidth-gb-s",
-        type=_positive_number,
+        type=_bandwidth,
         metavar="GB/s",
         help="memory bandwidth of a card, to count norms and activations by (default: they are not counted)",
     )
     beyond.add_argument(
         "--mixed-attention",
-        type=_positive_number,
+        type=_factor,
         default=1.0,
         metavar="FACTOR",
         help="time of decode attention in a batch that also prefills, over its time alone (default: 1; an RTX 4090 "
@@ -209,8 +210,12 @@ def _positive(text: str) -> float:
     return _number(text, 1e-3, 1e6, "a number of GiB above 0")
 
 
-def _positive_number(text: str) -> float:
-    return _number(text, 1e-3, 1e6, "a number above 0")
+def _bandwidth(text: str) -> float:
+    return _number(text, 10.0, 1e5, "a memory bandwidth in GB/s, 10 to 100,000 (an A100 has 2,039)")
+
+
+def _factor(text: str) -> float:
+    return _number(text, 1.0, 20.0, "a factor from 1 to 20")
 
 
 def _not_negative(text: str) -> float:

@@ -90,7 +90,8 @@ def _heading(result: PlanResult, *, markdown: bool) -> str:
         f"limits: load at most {limits.target_load:g} of the boundary"
         + "".join(f", {one.latency} {one.text}" for one in limits.objectives)
         + f"; by the lower ends of {_percent(limits.confidence)} intervals",
-        f"figures: {SIMULATED if result.origin == SIMULATED else f'interpolated in {result.origin}'}",
+        f"figures: {SIMULATED if result.origin == SIMULATED else f'interpolated in {result.origin}'}; arrivals are "
+        "Poisson; ± is what the simulation leaves open, not what the times of the replica do",
     ]
     if markdown:
         return f"# {title}\n\n" + "".join(f"* {line}\n" for line in lines)
@@ -220,6 +221,10 @@ def _remarks(result: PlanResult) -> list[str]:
                 f"Tokens: cost on the fixed fleet {over}, of all tokens (prompt and output), and if output tokens "
                 "alone bear it."
             )
+    if any(
+        option.fleet and option.fleet.replicas_at_best < option.fleet.replicas for option in result.options
+    ):
+        lines.append("At best: with the estimates themselves in place of the lower ends of their intervals.")
     lines += [
         f"{option.name} is infeasible: {option.infeasible}." for option in result.options if option.infeasible
     ]

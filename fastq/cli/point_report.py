@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 _LATENCIES = {"wait_s": "wait", "ttft_s": "TTFT", "tpot_s": "TPOT", "e2e_s": "E2E"}
 _STATISTICS = ("mean", "p50", "p90", "p99")
 _LATENCY_NOTE = (
-    "wait: arrival to first scheduled; TTFT: to the first token; TPOT: each token after it; E2E: to the last;\n"
+    "wait: arrival to first scheduled; TTFT: to the first token; TPOT: a request's mean over those after it; "
+    "E2E: to the last;\n"
     "±: half of the 95% interval, from half a percent on"
 )
 
@@ -160,7 +161,7 @@ def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
 def _verdicts(rates: list[dict[str, Any]]) -> str:
     header = (
         "requests/s",
-        "load",
+        "/ theory",
         "verdict",
         "throughput",
         "queue growth/s",

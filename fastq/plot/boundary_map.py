@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 BINDING_LOOK = {"kv": ("#D3E9F8", ""), "seqs": ("#F3BE55", "...."), "tokens": ("#2B9C7C", "\\\\\\\\")}
 """Face colour and hatching of each binding constraint: three lightnesses, told apart in grey too."""
 
+SATURATED = "Simulated boundary"
+"""What the boundary is called that is the saturated throughput."""
+
 _PANEL_HEIGHT_EM = 17.0
 _KEY_HEIGHT_EM = 4.8
 _KEY_COLUMNS = 3
@@ -41,7 +44,7 @@ _MOST_BAND_TICKS = 6
 
 
 def draw_boundary_map(
-    selection: Selection, *, title: str, note: str, size: Size, boundary: str = "Simulated boundary"
+    selection: Selection, *, title: str, note: str, size: Size, boundary: str = SATURATED
 ) -> Figure:
     """Draw a row of three panels for each facet.
 
@@ -78,7 +81,11 @@ def draw_boundary_map(
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
         grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
-        columns: tuple[_Column, ...] = (_Rate(selection, boundary), _Ratio(selection), _Binding(selection))
+        columns: tuple[_Column, ...] = (
+            _Rate(selection, boundary),
+            _Ratio(selection),
+            _Binding(selection, boundary),
+        )
         for column, kind in enumerate(columns):
             for row, facet in enumerate(selection.facets):
                 axes = figure.add_subplot(grid[row, column])
@@ -172,9 +179,9 @@ class _Ratio:
 class _Binding:
     """Which of memory, sequences and tokens holds the rate down, by the closed form."""
 
-    heading = "What limits it"
-
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, boundary: str) -> None:
+        # Another boundary than that of the throughput may lie where none of the three is met.
+        self.heading = "What limits it" if boundary == SATURATED else "Limits at saturation"
         self.selection = selection
 
     def draw(self, axes: Axes, facet: Facet, size: Size) -> None:

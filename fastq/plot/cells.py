@@ -29,6 +29,9 @@ _BESIDE_VALUE = (0.9, 0.75)
 
 _RASTER_CELLS = 4_000
 _SMALLEST_NAMED = 0.015
+_SHORTEST_LABELLED = 0.08
+"""Length of a curve, in sides of its panel."""
+
 _DASHES = (0, (3, 2))
 _LABEL_BOX = {
     "boxstyle": "round,pad=0.12,rounding_size=0.2",
@@ -91,20 +94,27 @@ def draw_curves(
             fmt=tick_label,
             fontsize=0.85 * size.font_pt,
             inline=False,
-            manual=[_halfway(max(each, key=len), selection) for each in drawn.allsegs if each],
+            manual=[
+                place for each in drawn.allsegs if each and (place := _halfway(max(each, key=len), selection))
+            ],
         )
         for text in labels or ():
             text.set_bbox(_LABEL_BOX)
             text.set_rotation(0)
 
 
-def _halfway(curve: NDArray[np.float64], selection: Selection) -> tuple[float, float]:
-    """Return the vertex half the way along a curve, as far as one sees it go: on logarithmic axes by ratios."""
+def _halfway(curve: NDArray[np.float64], selection: Selection) -> tuple[float, float] | None:
+    """Return the vertex half the way along a curve, as far as one sees it go: on logarithmic axes by ratios.
+
+    ``None`` where it is too short to carry a label.
+    """
     log = np.array([axis.kind == "log" for axis in (selection.x, selection.y)])
     edges = np.stack([selection.x.edges[[0, -1]], selection.y.edges[[0, -1]]], axis=1)
     seen, ends = (np.where(log, np.log(np.where(log, each, 1.0)), each) for each in (curve, edges))
     steps = np.hypot(*(np.diff(seen, axis=0) / np.diff(ends, axis=0)).T)
     along = np.concatenate([[0.0], np.cumsum(steps)])
+    if along[-1] < _SHORTEST_LABELLED:
+        return None
     x, y = curve[np.searchsorted(along, along[-1] / 2)]
     return float(x), float(y)
 
