@@ -859,3 +859,17 @@ def test_a_points_digest_is_of_what_it_is():
 def test_the_version_is_the_packages():
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     assert pyproject["project"].get("version", VERSION) == VERSION
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[provenance]\nname = 'x'\n", r"the file of a replica; .* replica.catalogue = './other.toml'"),
+        ("[demand]\npeak_rps = 1\n", "this is a plan; 'fastq plan .*other.toml'"),
+    ],
+)
+def test_a_file_of_another_kind_is_told(tmp_path, text, says):
+    path = tmp_path / "other.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=says):
+        load_spec(path)

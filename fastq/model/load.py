@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastq.errors import SpecError
 from fastq.model.arrivals import read_arrivals
 from fastq.model.catalogue import locate
 from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
@@ -39,7 +40,20 @@ def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
     """
     name = os.fspath(path_or_name)
     path, source = locate(name, "grid")
-    return parse_spec(read_toml(path), source=source, directory=path.parent, overrides=overrides)
+    document = read_toml(path)
+    _refuse_others(document, source, name)
+    return parse_spec(document, source=source, directory=path.parent, overrides=overrides)
+
+
+def _refuse_others(document: Mapping[str, object], source: str, name: str) -> None:
+    """Tell a replica's file and a plan from a spec, where a key that is unknown here would say little."""
+    if "provenance" in document:
+        raise SpecError(
+            f"this is the file of a replica; a spec beside it names it as replica.catalogue = './{Path(name).name}'",
+            source=source,
+        )
+    if "option" in document or "demand" in document:
+        raise SpecError(f"this is a plan; 'fastq plan {name}' works it out", source=source)
 
 
 def parse_spec(
