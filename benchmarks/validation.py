@@ -49,8 +49,7 @@ TERMS = {
     "KV of decoding beside a prefill": "mixed_kv_token_ns",
     "batches that do both": "mixed_ms",
 }
-RTX_CAPACITY_TOKENS = 41_408
-KV_REGIONS = (1_024, 4_096, 16_384, RTX_CAPACITY_TOKENS)
+KV_REGIONS = (1_024, 4_096, 16_384)
 WARM_UP_ITERATIONS = 20_000
 RECORDED_REQUESTS = 6_000
 
@@ -117,6 +116,8 @@ def mixed(args: argparse.Namespace) -> Iterator[Row]:
     """RTX 4090: time of decode attention beside a prefill, over its time alone, batch by batch of the profile."""
     if args.profile is None:
         return
+    point = load_spec("rtx-4090").point(0)
+    capacity = point.replica.kv_capacity_tokens
     columns = ("prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us")
     with (args.profile / "attention.csv").open(encoding="utf-8", newline="") as file:
         measured = {
@@ -128,16 +129,16 @@ def mixed(args: argparse.Namespace) -> Iterator[Row]:
             (decodes * context, (time_us - measured[chunk, cached, 0, 0]) / measured[0, 0, decodes, context])
             for (chunk, cached, decodes, context), time_us in measured.items()
             if chunk and decodes and {(chunk, cached, 0, 0), (0, 0, decodes, context)} <= measured.keys()
-            if chunk + cached + decodes * context <= RTX_CAPACITY_TOKENS
+            if chunk + cached + decodes * context <= capacity
         ]
     )
     yield ("decoding KV tokens", "batches", "10%", "median", "90%")
-    for low, high in itertools.pairwise(KV_REGIONS):
+    for low, high in itertools.pairwise((*KV_REGIONS, capacity)):
         ratios = found[(found[:, 0] >= low) & (found[:, 0] < high), 1]
         quantiles = np.quantile(ratios, (0.1, 0.5, 0.9))
         yield (f"{low:,} to {high:,}", f"{ratios.size:,}", *(f"{each:.2f}" for each in quantiles))
-    planes = load_spec("rtx-4090").point(0).iteration_time
-    alone, beside = planes.planes[0].kv_token_ps, planes.terms.mixed_kv_token_ps
+    time = point.iteration_time
+    alone, beside = time.planes[0].kv_token_ps, time.terms.mixed_kv_token_ps
     yield ("by the replica's coefficients", "", "", f"{1 + beside / alone:.2f}", "")
 
 

@@ -665,6 +665,7 @@ def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
     assert done.returncode == 0, done.stderr
     drawn = picture.read_text()
     assert "Service-level boundary" in drawn
+    assert "throughput limited by" in drawn
     assert "ttft p90 within 0.2 s" in drawn
     missing = fastq("map", out, "--boundary", "cold", "-o", picture)
     assert missing.returncode == 2

@@ -22,6 +22,7 @@ from fastq.plot.against_theory import BINDING_MARKS, draw_against_theory
 from fastq.plot.axis import log_ticks, plot_axis
 from fastq.plot.boundary_lines import draw_boundary_lines
 from fastq.plot.boundary_map import draw_boundary_map
+from fastq.plot.boundary_words import BOUNDARIES, SATURATED
 from fastq.plot.cells import draw_curves
 from fastq.plot.facet_title import title_lines
 from fastq.plot.labels import STATUS_WORDS, rate_label
@@ -106,6 +107,20 @@ def test_map_says_what_it_shows(points: pa.Table, tmp_path: Path) -> None:
         assert words in text, words
     assert "not run yet" not in text
     assert "token budget" not in text
+
+
+def test_what_limits_throughput_is_not_called_the_limit_of_another_boundary(
+    points: pa.Table, tmp_path: Path
+) -> None:
+    words: dict[str, Any] = {"title": "t", "note": "n", "size": SIZE, "boundary": BOUNDARIES["slo"]}
+    drawn = svg(draw_boundary_map(chosen(points), **words), tmp_path / "map.svg")
+    assert "Service-level boundary" in drawn
+    assert "What limits throughput" in drawn
+    assert "What limits it" not in drawn
+    along_one = draw_boundary_lines(chosen(points, y=None, scale="1.1875"), **words)
+    lines = svg(along_one, tmp_path / "lines.svg")
+    assert "throughput limited by sequence limit" in lines
+    assert ">limited by" not in lines
 
 
 def test_points_that_are_not_finished_are_shown_as_such(points: pa.Table, tmp_path: Path) -> None:
@@ -610,7 +625,7 @@ def test_latency_pictures_have_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_every_point_stands_against_theory(points: pa.Table, tmp_path: Path) -> None:
-    figure = draw_against_theory(points, title="t", note="n", size=SIZE, boundary="Simulated boundary")
+    figure = draw_against_theory(points, title="t", note="n", size=SIZE, boundary=SATURATED)
     against, ratio = panels_of(figure)
     text = svg(figure, tmp_path / "theory.svg")
     for words in (
@@ -641,14 +656,14 @@ def test_every_point_stands_against_theory(points: pa.Table, tmp_path: Path) -> 
 
 def test_error_bars_are_left_out_where_points_are_many(points: pa.Table) -> None:
     many = pa.concat_tables([points] * 8)
-    figure = draw_against_theory(many, title="t", note="n", size=SIZE, boundary="b")
+    figure = draw_against_theory(many, title="t", note="n", size=SIZE, boundary=SATURATED)
     assert all(len(panel.containers) == 0 for panel in panels_of(figure))
 
 
 def test_points_that_cant_run_make_no_picture(points: pa.Table) -> None:
     skipped = points.filter(pa.compute.equal(points["status"], "skipped"))
     with pytest.raises(SpecError, match="none of these points can run"):
-        draw_against_theory(skipped, title="t", note="n", size=SIZE, boundary="b")
+        draw_against_theory(skipped, title="t", note="n", size=SIZE, boundary=SATURATED)
 
 
 @pytest.mark.parametrize(

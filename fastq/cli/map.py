@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastq.cli.exit_status import ExitStatus
 from fastq.cli.picture_size import add_size, picture_size
+from fastq.plot.boundary_words import BOUNDARIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
     from fastq.model.point import Scalar
     from fastq.store.manifest import Manifest
-
-_BOUNDARIES = {
-    "service": "Simulated boundary",
-    "cold": "Boundary from an empty start",
-    "slo": "Service-level boundary",
-}
-"""What each boundary is called in a picture; its columns are ``NAME_rate_rps`` and the ends of its interval."""
 
 _ENDS = ("", "_low", "_high")
 _COLUMNS = (
@@ -77,7 +71,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--boundary",
-        choices=tuple(_BOUNDARIES),
+        choices=tuple(BOUNDARIES),
         default="service",
         help="service: throughput under a backlog (default); cold: the largest rate from an empty start (measure "
         '"metastability"); slo: the largest rate that meets the objectives (measure "slo")',
@@ -131,7 +125,7 @@ def _draw_along_axes(args: argparse.Namespace, manifest: Manifest, table: pa.Tab
         title=manifest.title or args.dir,
         note=_note(manifest, table, selection.rows, selection.chosen, args.boundary),
         size=picture_size(args),
-        boundary=_BOUNDARIES[args.boundary],
+        boundary=BOUNDARIES[args.boundary],
     )
 
 
@@ -145,7 +139,7 @@ def _draw_against_theory(args: argparse.Namespace, manifest: Manifest, table: pa
         title=manifest.title or args.dir,
         note=f"{_note(manifest, table, rows, chosen, args.boundary)}\n{_spread(table, rows)}",
         size=picture_size(args),
-        boundary=_BOUNDARIES[args.boundary],
+        boundary=BOUNDARIES[args.boundary],
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.boundary_words import BoundaryWords
     from fastq.plot.key import Key
     from fastq.plot.style import Size
 
@@ -45,7 +46,9 @@ _RATIO_ROOM = 0.02
 _MOST_TICKS = 7
 
 
-def draw_against_theory(table: pa.Table, *, title: str, note: str, size: Size, boundary: str) -> Figure:
+def draw_against_theory(
+    table: pa.Table, *, title: str, note: str, size: Size, boundary: BoundaryWords
+) -> Figure:
     """Draw the simulated rate against that of theory, and their ratio, a mark for each point.
 
     Parameters
@@ -60,7 +63,7 @@ def draw_against_theory(table: pa.Table, *, title: str, note: str, size: Size, b
     size
         Width and letters.
     boundary
-        What the service rate is called.
+        Words for the service rate and for what limits it.
 
     Returns
     -------
@@ -79,13 +82,13 @@ def draw_against_theory(table: pa.Table, *, title: str, note: str, size: Size, b
     with style.pen(size):
         em = size.font_pt / 72
         caption = Caption(title, note, size)
-        key = _key(points, size)
+        key = _key(points, boundary, size)
         key_em = key_height_em(len(key), _KEY_COLUMNS)
         height_em = _PANEL_HEIGHT_EM + key_em + caption.height_em + _AROUND_EM
         engine = ConstrainedLayoutEngine(w_pad=0.5 * em, h_pad=0.35 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * height_em), layout=engine)
         grid = figure.add_gridspec(2, 2, height_ratios=(_PANEL_HEIGHT_EM, key_em))
-        _draw_rates(figure.add_subplot(grid[0, 0]), points, boundary, size)
+        _draw_rates(figure.add_subplot(grid[0, 0]), points, boundary.name, size)
         _draw_ratios(figure.add_subplot(grid[0, 1]), points, size)
         write_key(figure.add_subplot(grid[1, :]), key, _KEY_COLUMNS, handletextpad=0.4)
         caption.write(figure)
@@ -181,12 +184,12 @@ def _dress(axes: Axes, side: str, ends: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _key(points: _Points, size: Size) -> Key:
+def _key(points: _Points, boundary: BoundaryWords, size: Size) -> Key:
     from matplotlib.lines import Line2D
 
     mark: dict[str, Any] = {"linestyle": "", "markersize": 4 * size.scale}
     key: Key = [
-        (Line2D([], [], color=colour, marker=marker, **mark), f"limited by {BINDING_WORDS[name]}")
+        (Line2D([], [], color=colour, marker=marker, **mark), f"{boundary.limited_by} {BINDING_WORDS[name]}")
         for name, (colour, marker) in BINDING_MARKS.items()
         if (points.binding == name).any()
     ]

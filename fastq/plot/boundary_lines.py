@@ -8,6 +8,7 @@ import numpy as np
 
 from fastq.plot import cells, style
 from fastq.plot.boundary_map import BINDING_LOOK
+from fastq.plot.boundary_words import SATURATED
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.interval import draw_interval, interval_sign, is_alone, is_crowded
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.boundary_words import BoundaryWords
     from fastq.plot.key import Key
     from fastq.plot.selection import Facet, Selection
     from fastq.plot.status_marks import Steps
@@ -40,7 +42,7 @@ _THEORIES = (
 
 
 def draw_boundary_lines(
-    selection: Selection, *, title: str, note: str, size: Size, boundary: str = "Simulated boundary"
+    selection: Selection, *, title: str, note: str, size: Size, boundary: BoundaryWords = SATURATED
 ) -> Figure:
     """Draw, for each facet, the rates, a strip that says what binds, and simulated over theory.
 
@@ -55,7 +57,7 @@ def draw_boundary_lines(
     size
         Width and letters.
     boundary
-        What the service rate of the selection is called.
+        Words for the service rate of the selection and for what limits it.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def draw_boundary_lines(
         em = size.font_pt / 72
         caption = Caption(title, note, size)
         room_em = (size.width_em - _MARGIN_EM) / columns - 1
-        key = _key(selection, room_em, size)
+        key = _key(selection, boundary, room_em, size)
         heights = [*_HEIGHTS_EM * rows, key_height_em(len(key), _KEY_COLUMNS)]
         titles = [title_lines(facet.settings, room_em) for facet in selection.facets]
         titles_em = LINE_EM * sum(
@@ -96,7 +98,7 @@ def draw_boundary_lines(
                 selection.x.dress(axes, "x", labelled=axes is ratio, room_em=room_em)
                 axes.tick_params(labelleft=column == 0)
             if column == 0:
-                rates.set_ylabel(f"{boundary}\n(requests/s)")
+                rates.set_ylabel(f"{boundary.name}\n(requests/s)")
                 ratio.set_ylabel("Simulated\n÷ theory")
         foot = figure.add_subplot(grid[-1, :])
         write_key(foot, key, _KEY_COLUMNS, handlelength=2.6, handleheight=1.1)
@@ -188,7 +190,7 @@ def _along(selection: Selection, facet: Facet, column: str) -> NDArray[np.float6
     return np.asarray(selection.grid(column, facet)[0])
 
 
-def _key(selection: Selection, room_em: float, size: Size) -> Key:
+def _key(selection: Selection, boundary: BoundaryWords, room_em: float, size: Size) -> Key:
     from matplotlib.lines import Line2D
 
     key: Key = [
@@ -202,7 +204,7 @@ def _key(selection: Selection, room_em: float, size: Size) -> Key:
     key.extend(marks_key(selection, _steps(selection, room_em), size))
     held = {str(kind) for facet in selection.facets for kind in selection.words("binding", facet).ravel()}
     key.extend(
-        (cells.swatch(face, hatch, size), f"limited by {BINDING_WORDS[name]}")
+        (cells.swatch(face, hatch, size), f"{boundary.limited_by} {BINDING_WORDS[name]}")
         for name, (face, hatch) in BINDING_LOOK.items()
         if name in held
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fastq.plot import cells, style
+from fastq.plot.boundary_words import SATURATED
 from fastq.plot.caption import Caption
 from fastq.plot.facet_title import LINE_EM, title_lines
 from fastq.plot.labels import BINDING_WORDS, tick_label
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.boundary_words import BoundaryWords
     from fastq.plot.selection import Facet, Selection
     from fastq.plot.status_marks import Steps
     from fastq.plot.style import Size
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 
 BINDING_LOOK = {"kv": ("#D3E9F8", ""), "seqs": ("#F3BE55", "...."), "tokens": ("#2B9C7C", "\\\\\\\\")}
 """Face colour and hatching of each binding constraint: three lightnesses, told apart in grey too."""
-
-SATURATED = "Simulated boundary"
-"""What the boundary is called that is the saturated throughput."""
 
 _PANEL_HEIGHT_EM = 17.0
 _KEY_HEIGHT_EM = 4.8
@@ -44,7 +43,7 @@ _MOST_BAND_TICKS = 6
 
 
 def draw_boundary_map(
-    selection: Selection, *, title: str, note: str, size: Size, boundary: str = SATURATED
+    selection: Selection, *, title: str, note: str, size: Size, boundary: BoundaryWords = SATURATED
 ) -> Figure:
     """Draw a row of three panels for each facet.
 
@@ -59,7 +58,7 @@ def draw_boundary_map(
     size
         Width and letters.
     boundary
-        What the service rate of the selection is called.
+        Words for the service rate of the selection and for what limits it.
 
     Returns
     -------
@@ -82,9 +81,9 @@ def draw_boundary_map(
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
         grid = figure.add_gridspec(len(heights), 3, height_ratios=heights)
         columns: tuple[_Column, ...] = (
-            _Rate(selection, boundary),
+            _Rate(selection, boundary.name),
             _Ratio(selection),
-            _Binding(selection, boundary),
+            _Binding(selection, boundary.what_limits),
         )
         for column, kind in enumerate(columns):
             for row, facet in enumerate(selection.facets):
@@ -179,10 +178,8 @@ class _Ratio:
 class _Binding:
     """Which of memory, sequences and tokens holds the rate down, by the closed form."""
 
-    def __init__(self, selection: Selection, boundary: str) -> None:
-        # Another boundary than that of the throughput may lie where none of the three is met.
-        self.heading = "What limits it" if boundary == SATURATED else "Limits at saturation"
-        self.selection = selection
+    def __init__(self, selection: Selection, heading: str) -> None:
+        self.selection, self.heading = selection, heading
 
     def draw(self, axes: Axes, facet: Facet, size: Size) -> None:
         binding = self.selection.words("binding", facet)
