@@ -191,9 +191,10 @@ def test_cards_that_share_a_layer_reduce_twice(tables):
     assert times.files[-1].name == "custom_allreduce_perf.parquet"
 
 
-def test_batches_stay_within_the_kv_capacity(tables):
-    log = read_operator_batches(tables, TINY, kv_capacity_tokens=20_000)
-    assert (log.kv_tokens + log.prefill_tokens + log.extras["cached_tokens"]).max() <= 20_000
+@pytest.mark.parametrize("capacity_tokens", [3_000, 20_000])
+def test_batches_stay_within_the_kv_capacity(tables, capacity_tokens):
+    log = read_operator_batches(tables, TINY, kv_capacity_tokens=capacity_tokens)
+    assert (log.kv_tokens + log.prefill_tokens + log.extras["cached_tokens"]).max() <= capacity_tokens
 
 
 @pytest.mark.parametrize(

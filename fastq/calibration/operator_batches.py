@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastq.calibration.model_shape import ModelShape
+    from fastq.calibration.operator_tables import OperatorTimes
 
 _DECODING_MIXED = (1, 4, 16, 64, 128, 256)
 _CONTEXTS_MIXED = (128, 512, 2048, 8192)
@@ -68,19 +69,11 @@ def read_operator_batches(
         fits &= decoding * context + prompts * (cached + length) <= kv_capacity_tokens
     prompts, length, cached, decoding, context = grid[fits].T
     tokens = prompts * length + decoding
-    prefill_s = np.zeros(tokens.size)
-    prefilling, after_cached = prompts > 0, cached > 0
-    prefill_s[prefilling] = times.prefill.at(prompts[prefilling], (cached + length)[prefilling])
-    prefill_s[after_cached] -= times.prefill.at(prompts[after_cached], cached[after_cached])
-    decode_s = np.zeros(tokens.size)
-    decodes = decoding > 0
-    decode_s[decodes] = times.decode.at(decoding[decodes], context[decodes])
-    decode_s[prefilling] *= beyond.mixed_attention
     seconds = (
         times.matrices(tokens)
         + beyond.small_kernels_s(shape, tokens)
         + times.output(prompts + decoding)
-        + times.layers * (prefill_s + decode_s)
+        + times.layers * _attention_s(times, grid[fits], beyond.mixed_attention)
     )
     measured = np.isfinite(seconds)
     log = IterationLog(
@@ -104,6 +97,20 @@ def read_operator_batches(
         ),
     )
     return log.take(measured)
+
+
+def _attention_s(
+    times: OperatorTimes, batches: NDArray[np.float64], mixed_attention: float
+) -> NDArray[np.float64]:
+    """Return the attention of a layer for rows of :func:`_grid`, s; NaN where the tables end."""
+    prompts, length, cached, decoding, context = batches.T
+    prefill_s, decode_s = np.zeros(len(batches)), np.zeros(len(batches))
+    prefills, after_cached, decodes = prompts > 0, cached > 0, decoding > 0
+    prefill_s[prefills] = times.prefill.at(prompts[prefills], (cached + length)[prefills])
+    prefill_s[after_cached] -= times.prefill.at(prompts[after_cached], cached[after_cached])
+    decode_s[decodes] = times.decode.at(decoding[decodes], context[decodes])
+    decode_s[prefills] *= mixed_attention
+    return prefill_s + decode_s
 
 
 def _grid() -> NDArray[np.float64]:
