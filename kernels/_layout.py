@@ -42,6 +42,11 @@ PARAMS = np.dtype(
         ("aged_requests", np.int64),  # first requests that start at a random age
         ("gap_mantissa", np.int64),  # mean interarrival time, ns: mantissa x 2^(24 - shift)
         ("gap_shift", np.int64),
+        (
+            "replay",
+            np.int64,
+        ),  # 1: requests arrive as the tables have them, one after another, 0: they are drawn
+        ("replay_from", np.int64),  # row of the first of them
         ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
         ("key_high", np.int64),
         ("replication", np.int64),  # counter word of the generator
@@ -168,7 +173,7 @@ class Tables(NamedTuple):
 
     prompts: I32  # (n,) prompt lengths, tokens
     outputs: I32  # (m,) output lengths, tokens
-    gaps: I64  # interarrival quantiles of unit mean, in 2^-24 (see draws)
+    gaps: I64  # interarrival quantiles of unit mean, in 2^-24 (see draws); to replay, the times themselves
     planes: I64  # (planes, PLANE_COLUMNS)
 
 

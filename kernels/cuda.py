@@ -116,6 +116,8 @@ class Params(NamedTuple):
     aged_requests: int
     gap_mantissa: int
     gap_shift: int
+    replay: int
+    replay_from: int
     key_low: int
     key_high: int
     replication: int
@@ -143,6 +145,8 @@ def params_of(r: Any) -> Params:
         r.aged_requests,
         r.gap_mantissa,
         r.gap_shift,
+        r.replay,
+        r.replay_from,
         r.key_low,
         r.key_high,
         r.replication,

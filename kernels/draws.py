@@ -2,7 +2,8 @@
 
 One counter gives four words. With an arrival process they are one request's: the first and last make its
 interarrival time, the second and third its lengths. In an infinite backlog, where nothing arrives, they are the
-lengths of two requests. The age of a request that stands at the start comes from a counter of its own.
+lengths of two requests. The age of a request that stands at the start comes from a counter of its own, and so does
+the row of a trace that a replay begins at.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Words = tuple[np.uint64, np.uint64, np.uint64, np.uint64]
 STREAM_REQUEST = np.uint64(0)
 STREAM_AGE = np.uint64(1)
 STREAM_BACKLOG = np.uint64(2)
+STREAM_REPLAY = np.uint64(3)
 
 _WORD = np.uint64(0xFFFFFFFF)
 _WORD_BITS = np.uint64(32)
@@ -96,7 +98,26 @@ def quantile(table: I64, high: np.uint64, low: np.uint64) -> int:
 
 
 @device
+def in_ns(p: Any, unit: int) -> int:
+    """An interarrival time in ns, from 2^-24 of the mean."""
+    return i64((unit * p.gap_mantissa + (1 << (p.gap_shift - 1))) >> p.gap_shift)
+
+
+@device
 def gap_ns(p: Any, tables: Tables, words: Words) -> int:
     """Interarrival time before the request, ns."""
-    unit = quantile(tables.gaps, words[0], words[3])
-    return i64((unit * p.gap_mantissa + (1 << (p.gap_shift - 1))) >> p.gap_shift)
+    return in_ns(p, quantile(tables.gaps, words[0], words[3]))
+
+
+@device
+def arriving(p: Any, tables: Tables, index: int) -> tuple[int, int, int]:
+    """Interarrival time before a request, ns, and its lengths, tokens.
+
+    A replay goes through the rows of the tables, and on from the last to the first.
+    """
+    if p.replay != 0:
+        row = (p.replay_from + index) % tables.gaps.size
+        return in_ns(p, tables.gaps[row]), i64(tables.prompts[row]), i64(tables.outputs[row])
+    words = words_of(p, index, STREAM_REQUEST)
+    prompt, output = lengths(p, tables, words[1], words[2])
+    return gap_ns(p, tables, words), prompt, output

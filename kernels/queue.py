@@ -35,9 +35,8 @@ from fastq.kernels._layout import (
 from fastq.kernels.draws import (
     STREAM_AGE,
     STREAM_BACKLOG,
-    STREAM_REQUEST,
+    arriving,
     below,
-    gap_ns,
     lengths,
     words_of,
 )
@@ -51,9 +50,8 @@ def draw_next(p: Any, tables: Tables, state: State) -> None:
     arrival = x[NEXT_ARRIVAL_NS]
     while True:
         index += 1
-        words = words_of(p, index, STREAM_REQUEST)
-        arrival += gap_ns(p, tables, words)
-        prompt, output = lengths(p, tables, words[1], words[2])
+        gap, prompt, output = arriving(p, tables, index)
+        arrival += gap
         if prompt + output <= p.max_total_tokens:
             break
     x[NEXT_INDEX] = index
@@ -88,9 +86,8 @@ def ready_head(p: Any, tables: Tables, state: State) -> None:
     arrival = x[HEAD_ARRIVAL_NS]
     while True:
         index += 1
-        words = words_of(p, index, STREAM_REQUEST)
-        arrival += gap_ns(p, tables, words)
-        prompt, output = lengths(p, tables, words[1], words[2])
+        gap, prompt, output = arriving(p, tables, index)
+        arrival += gap
         if prompt + output <= p.max_total_tokens:
             break
     x[HEAD_INDEX] = index

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from fastq.closed_forms import closed_forms
 from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw, column
@@ -12,8 +14,11 @@ from fastq.model.lengths import law as put_together
 from fastq.model.point import Arrivals, Point
 from fastq.model.replica import Replica
 from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
+from fastq.model.trace_clock import trace_clock
 
 PS_PER_MS = 10**9
+
+_POISSON = Arrivals()
 
 ROOMY_TOKENS = 1 << 20
 """KV memory that never binds in these tests, tokens."""
@@ -25,6 +30,13 @@ def uniform(low: int, high: int) -> range:
 
 def law(prompts: Iterable[int], outputs: Iterable[int], *, joint: bool = False) -> LengthLaw:
     return put_together(column(list(prompts)), column(list(outputs)), joint=joint, name="test law")
+
+
+def with_clock(lengths: LengthLaw, arrival_s: Iterable[float]) -> LengthLaw:
+    """The same law as that of a trace whose requests arrived at these times, s."""
+    clock = trace_clock(np.asarray(list(arrival_s), np.float64))
+    assert clock is not None
+    return replace(lengths, clock=clock)
 
 
 def point(
@@ -44,6 +56,7 @@ def point(
     prefill_chunk_tokens: int = 512,
     watermark: float = 0.0,
     max_model_len: int | None = None,
+    arrivals: Arrivals = _POISSON,
 ) -> Point:
     """One point; iterations of 1 ms and blocks of one token unless told otherwise."""
     return Point(
@@ -51,7 +64,7 @@ def point(
         case=None,
         axes={},
         law=law(prompts, outputs, joint=joint),
-        arrivals=Arrivals(),
+        arrivals=arrivals,
         replica=Replica(
             kv_capacity_tokens=kv_capacity_tokens,
             block_size=block_size,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from builders import law
+import numpy as np
+from builders import law, with_clock
 from hypothesis import strategies as st
 
 from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw
-from fastq.model.point import Arrivals, Point
+from fastq.model.point import REPLAY, Arrivals, Point
 from fastq.model.replica import Replica
 from fastq.model.scheduler import Admission, Preemption, Scheduler, TokenConvention
 
@@ -51,9 +52,36 @@ def law_of(prompts: list[int], outputs: list[int], *, joint: bool) -> LengthLaw:
     return law(prompts, outputs, joint=joint)
 
 
+processes = st.sampled_from(
+    [
+        *[Arrivals()] * 3,
+        Arrivals("gamma", interarrival_cv=3.0),
+        Arrivals("weibull", interarrival_cv=0.3),
+        Arrivals("deterministic"),
+        Arrivals(REPLAY),
+    ]
+)
+
+
+def times_of(draw: st.DrawFn, requests: int) -> np.ndarray:
+    """Arrival times in order, some of them the same, some far apart, s."""
+    gaps_s = draw(
+        st.lists(st.sampled_from([0.0, 0.0, 0.001, 1.0, 700.0]), min_size=requests, max_size=requests)
+    )
+    times_s = np.cumsum(gaps_s)
+    times_s[-1] = max(times_s[-1], times_s[0] + 1.0)
+    return times_s
+
+
 @st.composite
 def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)) -> Point:
     drawn = law_of(draw(lengths), draw(lengths), joint=draw(st.booleans()))
+    arrivals = draw(processes)
+    if arrivals.process == REPLAY:
+        if drawn.joint and len(drawn.prompt_tokens) > 1:
+            drawn = with_clock(drawn, times_of(draw, len(drawn.prompt_tokens)))
+        else:
+            arrivals = Arrivals()
     longest = int(drawn.prompt_tokens.max()) + int(drawn.output_tokens.max())
     block_size = draw(st.sampled_from([1, 1, 2, 3, 4, 7, 16]))
     # Enough for the largest request, and room for a few to a few dozen.
@@ -75,7 +103,7 @@ def points(draw: st.DrawFn, admissions: tuple[Admission, ...] = tuple(Admission)
         case=None,
         axes={},
         law=drawn,
-        arrivals=Arrivals(),
+        arrivals=arrivals,
         replica=Replica(
             kv_capacity_tokens=blocks * block_size + draw(st.integers(0, block_size - 1)),
             block_size=block_size,

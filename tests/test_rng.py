@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import stream_reference
-from builders import point, uniform
+from builders import point, uniform, with_clock
+from drawn import processes
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numba import njit
@@ -18,6 +21,7 @@ from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.kernels import draws, histogram, memory
 from fastq.kernels._layout import PARAMS
 from fastq.kernels.rng import philox
+from fastq.model.point import REPLAY, Arrivals
 from fastq.model.run import Run
 
 word = st.integers(0, 2**32 - 1)
@@ -41,9 +45,7 @@ def compiled_draws(p, tables, first, count):
     prompts = np.empty(count, np.int64)
     outputs = np.empty(count, np.int64)
     for k in range(count):
-        words = draws.words_of(p[0], first + k, draws.STREAM_REQUEST)
-        gaps[k] = draws.gap_ns(p[0], tables, words)
-        prompts[k], outputs[k] = draws.lengths(p[0], tables, words[1], words[2])
+        gaps[k], prompts[k], outputs[k] = draws.arriving(p[0], tables, first + k)
     return gaps, prompts, outputs
 
 
@@ -90,9 +92,14 @@ def test_the_words_of_every_stream_equal_the_reference(key, replication, index):
     replication=st.integers(0, 7),
     rate=st.sampled_from([1e-3, 0.7, 3.0, 12_345.6]),
     joint=st.booleans(),
+    arrivals=processes,
 )
-def test_arrivals_and_lengths_equal_the_reference_stream(key, replication, rate, joint):
-    system = point([3, 1, 4, 1, 5], [9, 2, 6, 5, 3], joint=joint)
+@example(key=1, replication=2, rate=3.0, joint=True, arrivals=Arrivals(REPLAY))
+def test_arrivals_and_lengths_equal_the_reference_stream(key, replication, rate, joint, arrivals):
+    replays = arrivals.process == REPLAY
+    system = point([3, 1, 4, 1, 5], [9, 2, 6, 5, 3], joint=joint or replays, arrivals=arrivals)
+    if replays:
+        system = replace(system, law=with_clock(system.law, [7.0, 7.0, 7.25, 9.0, 9.001]))
     encoded = encode(system, Run(seed=key), mean_running=1)
     params = encoded.for_replications([replication], arrival_rate_rps=rate)
     count = 60
@@ -116,7 +123,7 @@ def test_below_cuts_the_words_into_equal_parts(n, data):
     assert draws.below(np.uint64(2**32 - 1), n) == n - 1
 
 
-def drawn(system, seed: int, rate_rps: float = 1.0):
+def many_draws(system, seed: int, rate_rps: float = 1.0):
     encoded = encode(system, Run(seed=seed), mean_running=1)
     return compiled_draws(
         encoded.for_replications([0], arrival_rate_rps=rate_rps), encoded.tables, 0, MILLION
@@ -125,7 +132,7 @@ def drawn(system, seed: int, rate_rps: float = 1.0):
 
 @pytest.mark.parametrize("values", [2, 7, 1000])
 def test_lengths_are_uniform_over_the_table_and_independent(values):
-    _, prompts, outputs = drawn(point(uniform(1, values), uniform(1, 5)), seed=11)
+    _, prompts, outputs = many_draws(point(uniform(1, values), uniform(1, 5)), seed=11)
     pairs = np.bincount((prompts - 1) * 5 + outputs - 1, minlength=5 * values)
     expected = MILLION / (5 * values)
     statistic = ((pairs - expected) ** 2 / expected).sum()
@@ -133,7 +140,7 @@ def test_lengths_are_uniform_over_the_table_and_independent(values):
 
 
 def test_successive_gaps_and_lengths_are_uncorrelated():
-    gaps, prompts, outputs = drawn(point(uniform(1, 1000), uniform(1, 1000)), seed=12)
+    gaps, prompts, outputs = many_draws(point(uniform(1, 1000), uniform(1, 1000)), seed=12)
     bound = norm.ppf(1 - ALPHA / 2) / np.sqrt(MILLION)
     for one, other in (
         (gaps[1:], gaps[:-1]),
@@ -193,7 +200,7 @@ def test_interarrival_quantiles_rise_to_the_end_of_the_table():
 
 def test_drawn_gaps_are_exponential():
     """Mean and variance of a million gaps, and their whole law; the variance of a sample variance is 8/n."""
-    gaps, _, _ = drawn(point(), seed=13, rate_rps=2.0)
+    gaps, _, _ = many_draws(point(), seed=13, rate_rps=2.0)
     unit = gaps / 5e8
     z = norm.ppf(1 - ALPHA / 2)
     assert abs(unit.mean() - 1) < z / np.sqrt(MILLION)
@@ -203,7 +210,7 @@ def test_drawn_gaps_are_exponential():
 
 @pytest.mark.parametrize("rate_rps", [1e-6, 1e-3, 0.3, 1.0, 3.0, 7e3, 1e6])
 def test_the_mean_gap_is_exact_to_nine_digits(rate_rps):
-    mantissa, shift = mean_as_fixed_point(1e9 / rate_rps)
+    mantissa, shift = mean_as_fixed_point(1e9 / rate_rps, int(interarrival_table("poisson").max()))
     assert mantissa * 2.0 ** (draws.GAP_UNIT_BITS - shift) == pytest.approx(1e9 / rate_rps, rel=2**-31)
     # The longest gap, 54 ln 2 times the mean, fits 63 bits before the shift.
     assert int(interarrival_table("poisson").max()) * mantissa < 2**63

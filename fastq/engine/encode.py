@@ -10,9 +10,11 @@ import numpy as np
 
 from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.kernels import _layout as layout
+from fastq.kernels.draws import STREAM_REPLAY, below, words_of
 from fastq.kernels.histogram import BINS
 from fastq.kernels.memory import reciprocal
 from fastq.model.concurrency import most_at_once
+from fastq.model.point import REPLAY
 from fastq.model.scheduler import Admission, Preemption, TokenConvention
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Encoded:
     params
         (1,) record of :data:`fastq.kernels._layout.PARAMS`, for replication 0 and no arrival rate.
     tables
-        Length tables, interarrival quantiles and planes.
+        Length tables, interarrival quantiles (of a replay: the times themselves) and planes.
     slots
         Most requests that can be running or preempted at once.
     wheel
@@ -84,7 +86,13 @@ class Encoded:
             params["aged_requests"] *= numbers > 0 if self.equal_lengths else numbers % 2 == 1
         else:
             params["aged_requests"] = 0
-            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps)
+            longest = int(self.tables.gaps.max())
+            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps, longest)
+            if self.params["replay"][0]:
+                params["replay_from"] = [
+                    below(words_of(one, 0, STREAM_REPLAY)[0], len(self.tables.gaps))
+                    for one in params.view(np.recarray)
+                ]
         return params
 
     @property
@@ -141,6 +149,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         "aged_requests": max(1, round(mean_running)),
         "gap_mantissa": 1,
         "gap_shift": 1,
+        "replay": int(point.arrivals.process == REPLAY),
         "key_low": key & 0xFFFFFFFF,
         "key_high": key >> 32,
         "warmup_requests": layout.NONE if run.warmup_requests is None else run.warmup_requests,
@@ -151,7 +160,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
     tables = layout.Tables(
         prompts=_frozen(law.prompt_tokens),
         outputs=_frozen(law.output_tokens),
-        gaps=_frozen(interarrival_table(point.arrivals.process)),
+        gaps=_frozen(_gaps(point)),
         planes=_frozen(_planes(point.iteration_time)),
     )
     return Encoded(
@@ -164,6 +173,15 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         equal_lengths=_all_equal(law.prompt_tokens) and _all_equal(law.output_tokens),
         longest_tokens=longest_prompt + longest_output,
     )
+
+
+def _gaps(point: Point) -> NDArray[np.int64]:
+    """Interarrival quantiles, or the interarrival times that are replayed."""
+    arrivals = point.arrivals
+    if arrivals.process != REPLAY:
+        return interarrival_table(arrivals.process, arrivals.interarrival_cv)
+    assert point.law.clock is not None
+    return point.law.clock.gaps
 
 
 def _planes(times: IterationTime) -> NDArray[np.int64]:

@@ -1,22 +1,26 @@
-"""Reading when requests arrive: a renewal process, and the rates to run it at."""
+"""Reading when requests arrive: a renewal process or a replay, and the rates to run it at."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fastq.model.grid import spaced_numbers
-from fastq.model.point import Arrivals
+from fastq.model.point import REPLAY, Arrivals
 from fastq.model.reading import check_names, read_choice, read_list, read_real, read_table, unknown
 
 if TYPE_CHECKING:
     from fastq.model.reading import Place
 
-PROCESSES = ("poisson",)
+LARGEST_CV = {"gamma": 20.0, "weibull": 8.0}
+"""By process whose interarrival times vary by choice: how much at most."""
+
+SMALLEST_CV = 0.01
+PROCESSES = ("poisson", *LARGEST_CV, "deterministic", REPLAY)
 SMALLEST_RATE_RPS, LARGEST_RATE_RPS = 1e-6, 1e6
 SMALLEST_LOAD, LARGEST_LOAD = 1e-6, 1e3
 MAX_RATES = 10_000
 
-ARRIVAL_KEYS = ("process", "rate_rps", "load")
+ARRIVAL_KEYS = ("process", "interarrival_cv", "rate_rps", "load")
 
 
 def read_arrivals(value: object, place: Place) -> Arrivals:
@@ -27,13 +31,33 @@ def read_arrivals(value: object, place: Place) -> Arrivals:
             raise place.below(f".{name}").error(unknown(name, ARRIVAL_KEYS), entry)
     if "rate_rps" in table and "load" in table:
         raise place.below(".load").error("can't be given together with arrivals.rate_rps", table["load"])
+    process = read_choice(table.get("process", "poisson"), place.below(".process"), PROCESSES)
     return Arrivals(
-        process=read_choice(table.get("process", "poisson"), place.below(".process"), PROCESSES),
+        process=process,
+        interarrival_cv=_read_cv(table, process, place.below(".interarrival_cv")),
         rates_rps=_read_rates(
             table, place.below(".rate_rps"), "rate_rps", SMALLEST_RATE_RPS, LARGEST_RATE_RPS
         ),
         loads=_read_rates(table, place.below(".load"), "load", SMALLEST_LOAD, LARGEST_LOAD),
     )
+
+
+def _read_cv(table: dict[str, object], process: str, place: Place) -> float | None:
+    """Read the coefficient of variation: processes that leave the choice need one, the others take none."""
+    largest = LARGEST_CV.get(process)
+    if largest is not None:
+        if "interarrival_cv" not in table:
+            raise place.missing(
+                f"is missing: process {process!r} needs the coefficient of variation of the interarrival times, "
+                f"{SMALLEST_CV:g} to {largest:g} (1: as a Poisson process; beyond: bursts)"
+            )
+        return read_real(table["interarrival_cv"], place, SMALLEST_CV, largest)
+    if "interarrival_cv" in table:
+        raise place.error(
+            f"is of the processes {' and '.join(map(repr, LARGEST_CV))}; {process!r} leaves no choice",
+            table["interarrival_cv"],
+        )
+    return None
 
 
 def _read_rates(

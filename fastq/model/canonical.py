@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from fastq.model.iteration_time import Plane
 from fastq.model.lengths import LengthLaw
+from fastq.model.point import REPLAY
 from fastq.model.resolve import settled
 from fastq.model.settings import HOST_KEY, JUMP_BEYOND_KEY, JUMP_KEY, SETTINGS, TERM_KEYS, ReplicaEntry, Value
 from fastq.model.version import RESULTS_VERSION
@@ -52,16 +53,22 @@ def canonical_document(spec: Spec) -> dict[str, object]:
         "tables": _tables(spec),
         "run": _run(spec.run),
     }
-    if "rates" in spec.run.measure:
-        document["arrivals"] = {
-            "process": spec.arrivals.process,
-            "rate_rps": list(spec.arrivals.rates_rps),
-            "load": list(spec.arrivals.loads),
-        }
-    else:
-        document["arrivals"] = {"process": spec.arrivals.process}
+    document["arrivals"] = _arrivals(spec)
     if "slo" in spec.run.measure:
         document["slo"] = [[one.latency, one.percentile, one.at_most_ps] for one in spec.slo]
+    return document
+
+
+def _arrivals(spec: Spec) -> dict[str, object]:
+    arrivals = spec.arrivals
+    document: dict[str, object] = {"process": arrivals.process}
+    if arrivals.interarrival_cv is not None:
+        document["interarrival_cv"] = arrivals.interarrival_cv
+    if arrivals.process == REPLAY:
+        laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
+        document["clocks"] = [[law.digest, law.clock.digest] for law in laws if law.clock is not None]
+    if "rates" in spec.run.measure:
+        document |= {"rate_rps": list(arrivals.rates_rps), "load": list(arrivals.loads)}
     return document
 
 
@@ -126,12 +133,18 @@ def _without_idle_terms(values: Layer, varied: Collection[str] = ()) -> Layer:
     return {key: value for key, value in values.items() if key not in idle}
 
 
+def _all_values(spec: Spec) -> Iterator[Value]:
+    """Yield what is given for any key, of any case or axis."""
+    for layer in spec.case_layers:
+        yield from layer.values()
+    for axis in spec.axes:
+        yield from axis.settings
+
+
 def _tables(spec: Spec) -> dict[str, str]:
     """Return the SHA-256 of the table of every parametric law; other tables stand where they are used."""
-    values: list[Value] = [value for layer in spec.case_layers for value in layer.values()]
-    values += [value for axis in spec.axes for value in axis.settings]
     marginals: dict[str, Marginal] = {}
-    for value in values:
+    for value in _all_values(spec):
         if not isinstance(value, (int, float, str, tuple, LengthLaw, ReplicaEntry)) and value is not None:
             marginals[value.text] = value
     return {

@@ -111,6 +111,8 @@ def _joined(texts: Iterable[str]) -> str:
 def _arrivals(spec: Spec) -> list[ResolvedKey]:
     arrivals = spec.arrivals
     entries: dict[str, tuple[str, SpecValue]] = {"process": (arrivals.process, arrivals.process)}
+    if arrivals.interarrival_cv is not None:
+        entries["interarrival_cv"] = shown_number(arrivals.interarrival_cv), arrivals.interarrival_cv
     for name, rates in (("rate_rps", arrivals.rates_rps), ("load", arrivals.loads)):
         if rates:
             entries[name] = ", ".join(map(shown_number, rates)), list(rates)

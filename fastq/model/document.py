@@ -28,6 +28,13 @@ _OUTSIDE_GRID = (
     *(f"slo.{leaf}" for leaf in SLO_KEYS),
 )
 
+_ARRIVAL_RIVALS = {
+    "rate_rps": ("rate_rps", "load"),
+    "load": ("rate_rps", "load"),
+    "process": ("interarrival_cv",),
+}
+"""By key of ``arrivals``: what the file says that a new value leaves nothing of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -113,12 +120,12 @@ def settable_keys() -> list[str]:
 
 def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
     section = key.partition(".")[0]
-    if section == "arrivals":
+    if key in ("arrivals", "arrivals.rate_rps", "arrivals.load"):
         why = (
             "rates and loads can't be an axis: they never multiply the points of a grid, they are a second "
             "dimension; set arrivals.rate_rps = [...] or arrivals.load = [...]"
         )
-    elif section in ("run", "slo", "title"):
+    elif section in ("arrivals", "run", "slo", "title"):
         why = f"{key} can't be an axis: it holds for the whole sweep; set it as {key}, outside the grid"
     else:
         return
@@ -136,7 +143,7 @@ def override(document: Document, name: str, text: str) -> None:
     elif section == "run" and leaf in RUN_KEYS:
         document.run[leaf] = value
     elif section == "arrivals" and leaf in ARRIVAL_KEYS:
-        for rival in {"rate_rps", "load"} if leaf in ("rate_rps", "load") else ():
+        for rival in _ARRIVAL_RIVALS.get(leaf, ()):
             document.arrivals.pop(rival, None)
         document.arrivals[leaf] = value
     elif section == "slo" and leaf.partition(".")[0] in SLO_KEYS:

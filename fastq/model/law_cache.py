@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from fastq.model.lengths import Column, LengthLaw, column, law, scaled_column, scaled_name
@@ -74,12 +75,13 @@ class LawCache:
             name = given.prompt.name
         else:
             name = f"prompt {given.prompt.text}, output {cast('Marginal', given.output).text}"
-        return law(
+        made = law(
             self._column(given.prompt, "prompt_tokens", given.prompt_scale),
             self._column(given.output, "output_tokens", given.output_scale),
             joint=isinstance(given.prompt, LengthLaw),
             name=scaled_name(name, given.prompt_scale, given.output_scale),
         )
+        return replace(made, clock=given.prompt.clock) if isinstance(given.prompt, LengthLaw) else made
 
     def column(self, source: Marginal | LengthLaw, side: Side) -> Column:
         """Return one table of a workload, as it is before it is scaled."""

@@ -7,7 +7,7 @@ and the closed forms average over the same table, so both see one law to the las
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fastq.model.reading import shown_number
@@ -15,6 +15,8 @@ from fastq.model.reading import shown_number
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+
+    from fastq.model.trace_clock import TraceClock
 
 MAX_LENGTH_TOKENS = 2**20
 """Longest prompt and longest output, tokens."""
@@ -38,6 +40,9 @@ class LengthLaw:
         Canonical text or name, as shown in result tables.
     digest
         SHA-256 of the tables, hexadecimal.
+    clock
+        When requests of these lengths arrived, in the order of the tables; ``None`` where nobody knows. The law is
+        the same whether it is there or not.
     """
 
     prompt_tokens: NDArray[np.int32]
@@ -45,6 +50,7 @@ class LengthLaw:
     joint: bool
     name: str
     digest: str
+    clock: TraceClock | None = None
 
 
 class Column(NamedTuple):
@@ -81,12 +87,13 @@ def law(prompt: Column, output: Column, *, joint: bool, name: str) -> LengthLaw:
 
 def scaled(base: LengthLaw, prompt_scale: float, output_scale: float) -> LengthLaw:
     """Scale the lengths of a law: max(1, floor(x scale + 1/2)) on each entry."""
-    return law(
+    made = law(
         scaled_column(column(base.prompt_tokens), prompt_scale),
         scaled_column(column(base.output_tokens), output_scale),
         joint=base.joint,
         name=scaled_name(base.name, prompt_scale, output_scale),
     )
+    return replace(made, clock=base.clock)
 
 
 def scaled_name(name: str, prompt_scale: float, output_scale: float) -> str:

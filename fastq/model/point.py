@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | None
 
+REPLAY = "trace"
+"""The arrival process that replays a trace."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
@@ -23,17 +26,22 @@ class Arrivals:
     Parameters
     ----------
     process
-        ``poisson``.
+        ``poisson``, ``gamma``, ``weibull``, ``deterministic``, or ``trace``: the requests of ``workload.trace`` in
+        their order, with its interarrival times stretched to the rate.
     rates_rps
         Arrival rates, requests/s. Exactly one of the two is given with measure ``rates``; without that
         measure nothing runs at them.
     loads
         Arrival rates as shares of the point's ``theory_rate_rps``.
+    interarrival_cv
+        Coefficient of variation of the interarrival times, of ``gamma`` and ``weibull``; ``None`` for the others,
+        which leave no choice.
     """
 
     process: str = "poisson"
     rates_rps: tuple[float, ...] = ()
     loads: tuple[float, ...] = ()
+    interarrival_cv: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +79,16 @@ class Point:
         scheduler = self.scheduler
         document = [
             self.law.digest,
-            self.arrivals.process,
+            self._arrivals(),
             astuple(self.replica),
             self.iteration_time.document(),
             [scheduler.admission, scheduler.preemption, scheduler.token_convention],
         ]
         return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()
+
+    def _arrivals(self) -> object:
+        """What decides when requests arrive, but for the rate."""
+        process = self.arrivals.process
+        if process == REPLAY and self.law.clock is not None:
+            return [process, self.law.clock.digest]
+        return process if self.arrivals.interarrival_cv is None else [process, self.arrivals.interarrival_cv]

@@ -11,7 +11,7 @@ from fastq.errors import SpecError
 from fastq.model import resolve
 from fastq.model.arrivals import read_arrivals
 from fastq.model.canonical import canonical_document, hash_of
-from fastq.model.checks import check_combinations, check_objectives, check_rates
+from fastq.model.checks import check_clocks, check_combinations, check_objectives, check_rates
 from fastq.model.describe import ResolvedKey, resolved_keys
 from fastq.model.document import OVERRIDE
 from fastq.model.feasibility import infeasible_parts
@@ -93,6 +93,7 @@ class Spec:
         self.base, self.cases, self.axes, self.origins = base, cases, axes, origins
         self._prepare()
         check_combinations(self)
+        check_clocks(self)
         check_rates(run, arrivals, self.place)
         check_objectives(run, slo, self.place)
 
@@ -275,7 +276,9 @@ class Spec:
 
     def with_arrivals(self, **changes: object) -> Spec:
         """Return the spec with other arrivals, as in ``spec.with_arrivals(rate_rps=[1.0, 3.0])``."""
-        table: dict[str, object] = {"process": self.arrivals.process, **changes}
+        table: dict[str, object] = {**_process_table(self.arrivals), **changes}
+        if "process" in changes and "interarrival_cv" not in changes:
+            table.pop("interarrival_cv", None)
         if not {"rate_rps", "load"} & set(changes):
             table |= {"rate_rps": self.arrivals.rates_rps} if self.arrivals.rates_rps else {}
             table |= {"load": self.arrivals.loads} if self.arrivals.loads else {}
@@ -290,7 +293,7 @@ class Spec:
         return self._with(
             run=replace(self.run, measure=measure),
             arrivals=read_arrivals(
-                {"process": self.arrivals.process, "rate_rps": rates_rps}, self.place.at("arrivals")
+                {**_process_table(self.arrivals), "rate_rps": rates_rps}, self.place.at("arrivals")
             ),
             keys=["run.measure", "arrivals.rate_rps"],
         )
@@ -307,6 +310,12 @@ class Spec:
             axes=self.axes,
             origins={**self.origins, **dict.fromkeys(keys, OVERRIDE)},
         )
+
+
+def _process_table(arrivals: Arrivals) -> dict[str, object]:
+    """Return the arrival process as it would be written, without rates."""
+    cv = arrivals.interarrival_cv
+    return {"process": arrivals.process} | ({} if cv is None else {"interarrival_cv": cv})
 
 
 def _run_table(spec: Spec) -> dict[str, object]:

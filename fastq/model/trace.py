@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from numbers import Integral
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple, cast
 from fastq.errors import SpecError
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw, column, law
 from fastq.model.trace_bulk import read_bulk
+from fastq.model.trace_clock import trace_clock
 from fastq.model.trace_columns import ARRIVAL_COLUMN, COLUMNS, TIMESTAMP_COLUMN, find_columns
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Trace:
 
     def law(self) -> LengthLaw:
         """Return the joint law of its lengths: every request is as likely as any other."""
-        return law(column(self.prompt_tokens), column(self.output_tokens), joint=True, name=self.name)
+        made = law(column(self.prompt_tokens), column(self.output_tokens), joint=True, name=self.name)
+        return made if self.arrival_s is None else replace(made, clock=trace_clock(self.arrival_s))
 
 
 class _Row(NamedTuple):

@@ -1,0 +1,245 @@
+"""Arrival processes: their laws, queues with known answers under them, and the replay of a trace."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import law, point, with_clock
+from confidence import assert_covers
+from scipy.stats import gamma
+from simulations import mean_wait_s, replications
+
+from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
+from fastq.errors import SpecError
+from fastq.kernels import draws
+from fastq.model.arrivals import LARGEST_CV, SMALLEST_CV
+from fastq.model.load import parse_spec
+from fastq.model.point import REPLAY, Arrivals
+from fastq.model.trace_clock import UNIT_BITS, trace_clock
+
+ITERATION_S = 0.001
+ENDS = [(name, cv) for name, largest in LARGEST_CV.items() for cv in (SMALLEST_CV, 0.5, 2.0, largest)]
+
+
+def halves(process: str, cv: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Quantiles of both halves, in means, and the mass of the tail beyond each."""
+    half = np.ldexp(interarrival_table(process, cv).astype(float), -draws.GAP_UNIT_BITS).reshape(2, -1)
+    octave, step = np.divmod(np.arange(draws.HALF_ENTRIES), draws.ENTRIES_PER_OCTAVE)
+    return half, np.ldexp(1 + step / draws.ENTRIES_PER_OCTAVE, octave - draws.OCTAVES - 1)
+
+
+@pytest.mark.parametrize(("process", "cv"), [*ENDS, ("poisson", None), ("deterministic", None)])
+def test_interarrival_times_have_the_mean_and_the_spread_that_was_asked_for(process, cv):
+    """As the kernels interpolate: straight lines between entries, each weighted by its probability."""
+    half, tail = halves(process, cv)
+    width = np.diff(tail)
+    mean = sum((width * (q[1:] + q[:-1]) / 2).sum() for q in half)
+    square = sum((width * (q[1:] ** 2 + q[1:] * q[:-1] + q[:-1] ** 2) / 3).sum() for q in half)
+    expected = {"poisson": 1.0, "deterministic": 0.0}.get(process, cv)
+    assert mean == pytest.approx(1, abs=1e-6)
+    assert np.sqrt(max(square - mean**2, 0)) == pytest.approx(expected, rel=1e-4, abs=1e-3 * SMALLEST_CV)
+
+
+@pytest.mark.parametrize("cv", [0.3, 1.0, 4.0])
+def test_gamma_quantiles_are_those_of_the_law(cv):
+    half, tail = halves("gamma", cv)
+    shape = cv**-2
+    law_of = gamma(shape, scale=1 / shape)
+    # Straight lines within an octave's 64 parts, and a mean that was divided out, are 1e-4 off.
+    np.testing.assert_allclose(half[1], law_of.isf(tail), rtol=1e-4, atol=2.0**-23)
+    np.testing.assert_allclose(half[0], law_of.ppf(tail), rtol=1e-4, atol=2.0**-23)
+
+
+def test_a_weibull_law_of_spread_one_is_exponential():
+    np.testing.assert_allclose(interarrival_table("weibull", 1.0), interarrival_table("poisson"), atol=2)
+
+
+@pytest.mark.parametrize(("process", "cv"), ENDS)
+def test_interpolation_and_scaling_stay_within_63_bits(process, cv):
+    table = interarrival_table(process, cv)
+    steps = np.abs(np.diff(table.reshape(2, -1), axis=1))
+    assert int(steps.max()) < 2**31, "times a fraction of 32 bits"
+    mantissa, shift = mean_as_fixed_point(1e9 / 3.0, int(table.max()))
+    assert int(table.max()) * mantissa + (1 << shift) < 2**63
+    assert mantissa * 2.0 ** (draws.GAP_UNIT_BITS - shift) == pytest.approx(1e9 / 3.0, rel=2**-20)
+
+
+def test_a_mean_whose_longest_time_no_clock_holds_is_refused_with_the_lowest_rate():
+    with pytest.raises(SpecError, match=r"the lowest rate is 8\.9e-07"):
+        mean_as_fixed_point(1e9 / 5e-7, 1 << 29)
+    with pytest.raises(SpecError, match=r"the lowest rate is 0\.12"):
+        mean_as_fixed_point(1e11, 1 << 51)
+
+
+def gamma_wait_s(load: float, cv: float, service_s: float) -> float:
+    """Mean wait of a single server with gamma interarrival times and equal service times, s (Spitzer's identity).
+
+    E[W] = sum over n of E[(S_n)^+] / n with S_n = n service - (n interarrival times), whose sum is gamma as well.
+    """
+    n = np.arange(1, 200_000)
+    shape, mean_s = cv**-2, service_s / load
+    scale_s = mean_s / shape
+    total = n * service_s
+    below, below_next = (gamma.cdf(total / scale_s, n * shape + more) for more in (0, 1))
+    return float(((total * below - n * mean_s * below_next) / n).sum())
+
+
+def test_spitzers_sum_is_right_for_poisson_arrivals():
+    assert gamma_wait_s(0.8, 1.0, 0.001) == pytest.approx(0.8 * 0.001 / (2 * 0.2), rel=1e-6)
+
+
+@pytest.mark.parametrize(("cv", "load", "half_width"), [(0.5, 0.9, 0.03), (3.0, 0.6, 0.03)])
+def test_mean_wait_of_a_single_server_with_gamma_arrivals(cv, load, half_width):
+    runs = replications(
+        point(max_num_seqs=1, arrivals=Arrivals("gamma", interarrival_cv=cv)),
+        rate_rps=load / ITERATION_S,
+        count=16,
+        requests=400_000,
+        warmup_requests=20_000,
+    )
+    assert_covers(
+        [mean_wait_s(run) for run in runs], gamma_wait_s(load, cv, ITERATION_S), half_width=half_width
+    )
+
+
+def test_equal_gaps_leave_nobody_waiting():
+    runs = replications(
+        point(max_num_seqs=1, arrivals=Arrivals("deterministic")),
+        rate_rps=0.99 / ITERATION_S,
+        count=2,
+        requests=5_000,
+    )
+    assert [mean_wait_s(run) for run in runs] == [0.0, 0.0]
+
+
+TIMES_S = np.array([4.0, 4.5, 4.5, 4.5, 9.25, 30.0, 30.001, 31.0])
+
+
+def test_the_clock_of_a_trace_is_its_gaps_over_their_mean():
+    clock = trace_clock(TIMES_S)
+    assert clock is not None
+    assert clock.mean_rate_rps == pytest.approx(7 / 27)
+    assert clock.gaps.dtype == np.int64
+    assert clock.gaps[0] == 1 << UNIT_BITS
+    assert int(clock.gaps.sum()) == len(TIMES_S) << UNIT_BITS, "the mean is exact"
+    np.testing.assert_allclose(clock.gaps[1:] / 2**UNIT_BITS, np.diff(TIMES_S) * 7 / 27, atol=2.0**-UNIT_BITS)
+
+
+@pytest.mark.parametrize("times_s", [[5.0], [5.0, 5.0], [1.0, 3.0, 2.0]])
+def test_times_in_disorder_or_all_the_same_are_no_clock(times_s):
+    assert trace_clock(np.array(times_s)) is None
+
+
+def test_a_replay_makes_the_waits_of_the_trace_itself():
+    """One server, service by output length: Lindley's recursion over the trace, round after round, gives each wait."""
+    draw = np.random.default_rng(5)
+    rows = 40
+    outputs = draw.integers(1, 30, rows)
+    times_s = np.cumsum(draw.pareto(1.3, rows))
+    trace = with_clock(law(np.ones(rows, int), outputs, joint=True), times_s)
+    system = replace(point(max_num_seqs=1, arrivals=Arrivals(REPLAY)), law=trace)
+    rate_rps = 0.7 / (outputs.mean() * ITERATION_S)
+    rounds = 60
+    runs = replications(
+        system, rate_rps=rate_rps, count=4, requests=rounds * rows, warmup_requests=rounds * rows
+    )
+    gaps_s = trace.clock.gaps / 2**UNIT_BITS / rate_rps
+    wait_s, waits_s = 0.0, []
+    for k in range(3 * rounds * rows):
+        waits_s.append(wait_s)
+        wait_s = max(wait_s + outputs[k % rows] * ITERATION_S - gaps_s[(k + 1) % rows], 0.0)
+    expected_s = np.mean(waits_s[-rounds * rows :])
+    # Whole rounds: every replication sees the same waits, wherever it began; its clock is in nanoseconds.
+    assert [mean_wait_s(run) for run in runs] == pytest.approx([expected_s] * 4, rel=1e-6)
+    assert [run.elapsed_ps / 1e12 for run in runs] == pytest.approx([rounds * rows / rate_rps] * 4, rel=1e-3)
+
+
+def test_replications_begin_a_replay_at_rows_of_their_own():
+    trace = with_clock(law(range(1, 1001), range(1, 1001), joint=True), np.arange(1000.0))
+    system = replace(point(arrivals=Arrivals(REPLAY)), law=trace)
+    # One request in the window, after none: its prompt is the row.
+    runs = replications(system, rate_rps=0.001, count=6, requests=1, warmup_requests=0)
+    assert len({run.kv_tokens_sum for run in runs}) == 6
+
+
+# The keys
+
+SPEC = {
+    "workload": {"prompt_tokens": {"constant": 5}, "output_tokens": {"constant": 5}},
+    "replica": {"kv_capacity_tokens": 1000},
+    "iteration_time": {"constant": "1 ms"},
+}
+
+
+def spec_with(arrivals: dict, **sections: dict):
+    return parse_spec({**SPEC, "arrivals": arrivals, **sections}, source="spec")
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "message"),
+    [
+        ({"process": "gamma"}, "arrivals.interarrival_cv.*process 'gamma' needs"),
+        ({"process": "gamma", "interarrival_cv": 0.001}, "arrivals.interarrival_cv"),
+        ({"process": "weibull", "interarrival_cv": 9.0}, "arrivals.interarrival_cv"),
+        ({"process": "gamma", "interarrival_cv": "2"}, "arrivals.interarrival_cv"),
+        ({"interarrival_cv": 2.0}, "is of the processes 'gamma' and 'weibull'; 'poisson' leaves no choice"),
+        ({"process": "deterministic", "interarrival_cv": 1.0}, "'deterministic' leaves no choice"),
+        ({"process": "trace"}, "replays the requests of workload.trace.*lengths are laws"),
+        ({"process": "hawkes"}, "arrivals.process"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arrivals, message):
+    with pytest.raises(SpecError, match=message):
+        spec_with(arrivals)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_clock"),
+    [
+        ("arrival_s,prompt_tokens,output_tokens\n0,5,6\n1,7,8\n", True),
+        ("arrival_s,prompt_tokens,output_tokens\n1,5,6\n0,7,8\n", False),
+        ("prompt_tokens,output_tokens\n5,6\n7,8\n", False),
+    ],
+)
+def test_a_trace_is_replayed_where_it_has_times_in_order(tmp_path, text, has_clock):
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    sections = {"workload": {"trace": str(path), "output_scale": 2.0}}
+    if not has_clock:
+        with pytest.raises(SpecError, match=r"trace\.csv has none"):
+            spec_with({"process": "trace"}, **sections)
+        return
+    spec = spec_with({"process": "trace"}, **sections)
+    drawn = spec.point(0).law
+    assert drawn.clock is not None
+    assert drawn.output_tokens.tolist() == [12, 16]
+    assert spec.hash != spec_with({}, **sections).hash
+    path.write_text(text.replace("1,7,8", "2,7,8\n2,7,8"))
+    assert spec.hash != spec_with({"process": "trace"}, **sections).hash
+
+
+def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
+    bursty = spec_with({"process": "gamma", "interarrival_cv": 2.0, "rate_rps": 3.0})
+    assert (
+        len({bursty.hash, spec_with({"process": "gamma", "interarrival_cv": 3.0}).hash, spec_with({}).hash})
+        == 3
+    )
+    for other in (bursty.at_rates([1.0]), bursty.with_arrivals(rate_rps=1.0)):
+        assert (other.arrivals.process, other.arrivals.interarrival_cv) == ("gamma", 2.0)
+    assert bursty.with_arrivals(process="poisson").arrivals == Arrivals(rates_rps=(3.0,))
+
+
+def test_draws_that_are_independent_between_points_depend_on_the_process():
+    same = point()
+    digests = {
+        replace(same, arrivals=arrivals).digest()
+        for arrivals in (
+            Arrivals(),
+            Arrivals("deterministic"),
+            Arrivals("gamma", interarrival_cv=2.0),
+            Arrivals("gamma", interarrival_cv=3.0),
+        )
+    }
+    assert len(digests) == 4
