@@ -42,11 +42,8 @@ PARAMS = np.dtype(
         ("aged_requests", np.int64),  # first requests that start at a random age
         ("gap_mantissa", np.int64),  # mean interarrival time, ns: mantissa x 2^(24 - shift)
         ("gap_shift", np.int64),
-        (
-            "replay",
-            np.int64,
-        ),  # 1: requests arrive as the tables have them, one after another, 0: they are drawn
-        ("replay_from", np.int64),  # row of the first of them
+        ("replay_stride", np.int64),  # rows from one replayed request to the next; 0: requests are drawn
+        ("replay_from", np.int64),  # row of the first
         ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
         ("key_high", np.int64),
         ("replication", np.int64),  # counter word of the generator

@@ -116,7 +116,7 @@ class Params(NamedTuple):
     aged_requests: int
     gap_mantissa: int
     gap_shift: int
-    replay: int
+    replay_stride: int
     replay_from: int
     key_low: int
     key_high: int
@@ -145,7 +145,7 @@ def params_of(r: Any) -> Params:
         r.aged_requests,
         r.gap_mantissa,
         r.gap_shift,
-        r.replay,
+        r.replay_stride,
         r.replay_from,
         r.key_low,
         r.key_high,

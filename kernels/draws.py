@@ -113,10 +113,10 @@ def gap_ns(p: Any, tables: Tables, words: Words) -> int:
 def arriving(p: Any, tables: Tables, index: int) -> tuple[int, int, int]:
     """Interarrival time before a request, ns, and its lengths, tokens.
 
-    A replay goes through the rows of the tables, and on from the last to the first.
+    A replay goes through the rows of the tables, in strides, and on from the last to the first.
     """
-    if p.replay != 0:
-        row = (p.replay_from + index) % tables.gaps.size
+    if p.replay_stride != 0:
+        row = (p.replay_from + index * p.replay_stride) % tables.gaps.size
         return in_ns(p, tables.gaps[row]), i64(tables.prompts[row]), i64(tables.outputs[row])
     words = words_of(p, index, STREAM_REQUEST)
     prompt, output = lengths(p, tables, words[1], words[2])

@@ -59,6 +59,7 @@ processes = st.sampled_from(
         Arrivals("weibull", interarrival_cv=0.3),
         Arrivals("deterministic"),
         Arrivals(REPLAY),
+        Arrivals(REPLAY, round_robin=5),
     ]
 )
 

@@ -1,9 +1,9 @@
 """The stream of requests in big integers: an independent reading of how draws are made.
 
 With an arrival process words 1 and 2 of a request's counter pick its lengths, words 0 and 3 the interarrival
-time; a replay takes both from the rows of the tables, from one that a counter picks on. In a backlog one counter
-picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table has 64 entries an octave of
-the tail's mass in units of 2^-54, for the lower half and then for the upper half.
+time; a replay takes both from every so manieth row of the tables, beginning at one that a counter picks. In a
+backlog one counter picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table has 64
+entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
 """
 
 from __future__ import annotations
@@ -61,12 +61,13 @@ def stream(
     prompts, outputs = encoded.tables.prompts.tolist(), encoded.tables.outputs.tolist()
     gaps = encoded.tables.gaps.tolist()
     arrival_ns = index = 0
-    replays = arrival_rate_rps is not None and params["replay"][0]
+    stride = int(params["replay_stride"][0])
+    replays = arrival_rate_rps is not None and stride > 0
     row = pick(words(seed, replication, 0, REPLAY_STREAM)[0], len(gaps)) if replays else 0
     while replays:
         arrival_ns += gaps[row] * mantissa + (1 << shift - 1) >> shift
         yield Request(index, arrival_ns, prompts[row], outputs[row], 0)
-        index, row = index + 1, (row + 1) % len(gaps)
+        index, row = index + 1, (row + stride) % len(gaps)
     while True:
         if arrival_rate_rps is not None:
             w = words(seed, replication, index)

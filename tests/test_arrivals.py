@@ -10,14 +10,17 @@ from builders import law, point, with_clock
 from confidence import assert_covers
 from scipy.stats import gamma
 from simulations import mean_wait_s, replications
+from stream_reference import stream
 
+from fastq.engine.encode import encode
 from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.errors import SpecError
 from fastq.kernels import draws
 from fastq.model.arrivals import LARGEST_CV, SMALLEST_CV
 from fastq.model.load import parse_spec
 from fastq.model.point import REPLAY, Arrivals
-from fastq.model.trace_clock import UNIT_BITS, trace_clock
+from fastq.model.run import Run
+from fastq.model.trace_clock import UNIT_BITS, gaps_of_strides, trace_clock
 
 ITERATION_S = 0.001
 ENDS = [(name, cv) for name, largest in LARGEST_CV.items() for cv in (SMALLEST_CV, 0.5, 2.0, largest)]
@@ -114,6 +117,15 @@ def test_equal_gaps_leave_nobody_waiting():
     assert [mean_wait_s(run) for run in runs] == [0.0, 0.0]
 
 
+def test_poisson_arrivals_dealt_out_in_turn_are_gamma():
+    """Every fourth of Poisson arrivals: Erlang interarrival times, of half the spread."""
+    np.testing.assert_array_equal(interarrival_table("poisson", None, 4), interarrival_table("gamma", 0.5))
+    np.testing.assert_array_equal(interarrival_table("gamma", 2.0, 4), interarrival_table("gamma", 1.0))
+    np.testing.assert_array_equal(
+        interarrival_table("deterministic", None, 4), interarrival_table("deterministic")
+    )
+
+
 TIMES_S = np.array([4.0, 4.5, 4.5, 4.5, 9.25, 30.0, 30.001, 31.0])
 
 
@@ -125,6 +137,35 @@ def test_the_clock_of_a_trace_is_its_gaps_over_their_mean():
     assert clock.gaps[0] == 1 << UNIT_BITS
     assert int(clock.gaps.sum()) == len(TIMES_S) << UNIT_BITS, "the mean is exact"
     np.testing.assert_allclose(clock.gaps[1:] / 2**UNIT_BITS, np.diff(TIMES_S) * 7 / 27, atol=2.0**-UNIT_BITS)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 7, 8, 9, 16, 21])
+def test_strides_over_a_trace_sum_its_gaps(stride):
+    clock = trace_clock(TIMES_S)
+    rows = len(TIMES_S)
+    expected = [sum(int(clock.gaps[(row - k) % rows]) for k in range(stride)) for row in range(rows)]
+    assert gaps_of_strides(clock, stride).tolist() == expected
+
+
+def test_a_replica_of_several_gets_every_so_manieth_request_at_its_own_time():
+    draw = np.random.default_rng(6)
+    rows, replicas, rate_rps = 30, 7, 2.0
+    trace = with_clock(
+        law(range(1, rows + 1), range(1, rows + 1), joint=True), np.cumsum(draw.pareto(1.5, rows))
+    )
+    system = replace(point(arrivals=Arrivals(REPLAY, round_robin=replicas)), law=trace)
+    encoded = encode(system, Run(seed=3), mean_running=1)
+    dealt = stream(encoded, seed=3, replication=1, arrival_rate_rps=rate_rps, aged_requests=0)
+    got = [next(dealt) for _ in range(3 * rows)]
+    times_s = np.array([request.arrival_ns for request in got]) / 1e9
+    of_row = np.cumsum(trace.clock.gaps) / 2**UNIT_BITS
+    first = got[0].prompt - 1
+    for k, request in enumerate(got):
+        rounds, row = divmod(first + k * replicas, rows)
+        assert request.prompt == request.output == row + 1
+        since_first = of_row[row] + rounds * rows - of_row[first]
+        # All replicas together get requests at `replicas` times the rate.
+        assert times_s[k] - times_s[0] == pytest.approx(since_first / (rate_rps * replicas), abs=1e-6)
 
 
 @pytest.mark.parametrize("times_s", [[5.0], [5.0, 5.0], [1.0, 3.0, 2.0]])
@@ -188,6 +229,8 @@ def spec_with(arrivals: dict, **sections: dict):
         ({"process": "deterministic", "interarrival_cv": 1.0}, "'deterministic' leaves no choice"),
         ({"process": "trace"}, "replays the requests of workload.trace.*lengths are laws"),
         ({"process": "hawkes"}, "arrivals.process"),
+        ({"round_robin": 0}, "arrivals.round_robin"),
+        ({"process": "weibull", "interarrival_cv": 2.0, "round_robin": 2}, "arrivals.round_robin.*gamma"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arrivals, message):
@@ -229,6 +272,7 @@ def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
     for other in (bursty.at_rates([1.0]), bursty.with_arrivals(rate_rps=1.0)):
         assert (other.arrivals.process, other.arrivals.interarrival_cv) == ("gamma", 2.0)
     assert bursty.with_arrivals(process="poisson").arrivals == Arrivals(rates_rps=(3.0,))
+    assert bursty.with_arrivals(round_robin=4).at_rates([1.0]).arrivals.round_robin == 4
 
 
 def test_draws_that_are_independent_between_points_depend_on_the_process():
@@ -240,6 +284,7 @@ def test_draws_that_are_independent_between_points_depend_on_the_process():
             Arrivals("deterministic"),
             Arrivals("gamma", interarrival_cv=2.0),
             Arrivals("gamma", interarrival_cv=3.0),
+            Arrivals("gamma", interarrival_cv=3.0, round_robin=2),
         )
     }
-    assert len(digests) == 4
+    assert len(digests) == 5

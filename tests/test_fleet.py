@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fastq.analysis.fleet import Capacity, cost_per_million, day, fleet, replicas_for
+from fastq.analysis.fleet import (
+    MOST_SHARING,
+    Capacity,
+    cost_per_million,
+    day,
+    fewest_sharing,
+    fleet,
+    replicas_for,
+)
 from fastq.analysis.intervals import Interval, at_confidence, mean_interval
 
 
@@ -14,6 +25,11 @@ def sure(rate_rps):
 
 def capacity(boundary, limits=None, limit=None, target_load=0.8):
     return Capacity(boundary, limits, limit, target_load)
+
+
+def alike(one):
+    """The same capacity, however many replicas there are."""
+    return lambda _: one
 
 
 @pytest.mark.parametrize(
@@ -32,8 +48,52 @@ def test_the_fewest_replicas(demand_rps, at_most_rps, replicas):
     assert replicas_for(demand_rps, at_most_rps) == replicas
 
 
+@settings(max_examples=300)
+@given(
+    demand_rps=st.floats(0.1, 500),
+    rises=st.lists(st.floats(0, 3), min_size=1, max_size=40),
+    steps=st.integers(1, 50),
+)
+def test_the_fewest_that_share_are_those_that_trying_all_finds(demand_rps, rises, steps):
+    """Rates that rise with the number of replicas, in steps; a few replicas may be given nothing."""
+    most = np.cumsum(np.maximum(np.array(rises) - 1, 0))
+
+    def at_most_rps(replicas):
+        return float(most[min((replicas - 1) // steps, len(most) - 1)])
+
+    found = fewest_sharing(demand_rps, at_most_rps)
+    if at_most_rps(MOST_SHARING) == 0:
+        assert found is None
+        return
+
+    def is_enough(replicas):
+        return at_most_rps(replicas) > 0 and replicas_for(demand_rps, at_most_rps(replicas)) <= replicas
+
+    assert is_enough(found)
+    assert not any(is_enough(count) for count in range(1, min(found, 5000)))
+
+
+def test_bursts_that_more_replicas_share_count_once():
+    """Limits let through 1 - 1/n of what the boundary does: 9 replicas for 71 of 80, and one less gets too much."""
+    asked = []
+
+    def among(count):
+        asked.append(count)
+        return capacity(sure(10), sure(10 * (1 - 1 / count)), "ttft_p99", target_load=1.0)
+
+    found = fleet(71, among)
+    assert (found.replicas, found.fewer_fail) == (9, ("ttft_p99",))
+    assert found.headroom_to_limits.estimate == pytest.approx(10 * (1 - 1 / 9) / (71 / 9) - 1)
+    assert len(set(asked)) < 9, "it does not try them all"
+    assert day([71, 8, 0], among).replicas == (9, 2, 0)
+
+
+def test_no_fleet_where_no_number_of_replicas_helps():
+    assert fleet(5, alike(capacity(sure(10), sure(0), "ttft_p99"))) is None
+
+
 def test_the_target_load_counts_against_the_lower_end():
-    found = fleet(40, capacity(Interval(5.1, 4.9, 5.3)))
+    found = fleet(40, alike(capacity(Interval(5.1, 4.9, 5.3))))
     assert found.replicas == 11
     assert found.replicas_at_best == 10
     assert found.fewer_fail == ("target_load",)
@@ -47,7 +107,7 @@ def test_the_target_load_counts_against_the_lower_end():
 
 def test_the_limits_count_by_their_lower_end_and_are_named():
     limited = capacity(sure(10), Interval(3, 2.5, 3.5), "ttft_p99")
-    found = fleet(40, limited)
+    found = fleet(40, alike(limited))
     assert limited.sized_by == "ttft_p99"
     assert (found.replicas, found.replicas_at_best) == (16, 12)
     assert found.fewer_fail == ("ttft_p99",)
@@ -55,20 +115,20 @@ def test_the_limits_count_by_their_lower_end_and_are_named():
 
 
 def test_one_replica_less_may_fail_both():
-    found = fleet(79, capacity(sure(10), sure(7.95), "tpot_p90"))
+    found = fleet(79, alike(capacity(sure(10), sure(7.95), "tpot_p90")))
     assert found.replicas == 10
     assert found.fewer_fail == ("target_load", "tpot_p90")
 
 
 def test_a_single_replica_has_none_to_spare():
-    found = fleet(1, capacity(sure(10)))
+    found = fleet(1, alike(capacity(sure(10))))
     assert found.replicas == 1
     assert found.fewer_fail == ()
 
 
 def test_a_day_of_a_fixed_and_of_a_following_fleet():
     hourly = [0.0] * 8 + [4.0] * 8 + [12.5] * 8
-    followed = day(hourly, capacity(sure(5)))
+    followed = day(hourly, alike(capacity(sure(5))))
     assert followed.replicas == (0,) * 8 + (1,) * 8 + (4,) * 8
     assert followed.fixed_replica_hours == 96
     assert followed.following_replica_hours == 40

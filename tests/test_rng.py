@@ -95,6 +95,7 @@ def test_the_words_of_every_stream_equal_the_reference(key, replication, index):
     arrivals=processes,
 )
 @example(key=1, replication=2, rate=3.0, joint=True, arrivals=Arrivals(REPLAY))
+@example(key=1, replication=2, rate=3.0, joint=True, arrivals=Arrivals(REPLAY, round_robin=7))
 def test_arrivals_and_lengths_equal_the_reference_stream(key, replication, rate, joint, arrivals):
     replays = arrivals.process == REPLAY
     system = point([3, 1, 4, 1, 5], [9, 2, 6, 5, 3], joint=joint or replays, arrivals=arrivals)

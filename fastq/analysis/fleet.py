@@ -1,21 +1,27 @@
 """How many replicas a demand takes, what they leave in hand, and what they cost: arithmetic alone.
 
 G independent replicas behind a splitter that sends each request to one of them at random, with equal chances, get
-Poisson streams of 1/G of the rate, so G replicas serve G times what one does. All rates are of accepted requests.
+Poisson streams of 1/G of the rate, so G replicas serve G times what one does. Where arrivals come in bursts and are
+dealt out in turn, each replica gets a smaller part of a burst the more there are, and may be given more. All rates are
+of accepted requests.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fastq.analysis.intervals import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 TARGET_LOAD = "target_load"
+
+MOST_SHARING = 1_000_000
+"""Replicas that share arrivals, at most, where one may be given nothing."""
 
 _TOLERANCE = 1e-12
 """Of a rate: 52 requests/s on 10 replicas are the 5.2 that each may get, whatever binary fractions say."""
@@ -71,6 +77,10 @@ class Capacity:
         if self.limits is not None and _exceeds(rate_rps, self.limits.low):
             fails.append(str(self.limit))
         return tuple(fails)
+
+
+CapacityAmong: TypeAlias = "Callable[[int], Capacity]"
+"""What a replica can be given where so many share the arrivals; rates don't fall with their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,41 +141,91 @@ def replicas_for(demand_rps: float, at_most_rps: float) -> int:
     return max(1, math.ceil(demand_rps / at_most_rps * (1 - _TOLERANCE)))
 
 
-def fleet(demand_rps: float, capacity: Capacity) -> Fleet:
+def fewest_sharing(demand_rps: float, at_most_rps: Callable[[int], float]) -> int | None:
+    """Count the fewest replicas among which a demand can be shared.
+
+    Parameters
+    ----------
+    demand_rps
+        Accepted requests/s, > 0.
+    at_most_rps
+        What each may be given where so many share it; it does not fall with their number.
+
+    Returns
+    -------
+    int or None
+        ``None`` where none of :data:`MOST_SHARING` may be given anything.
+    """
+
+    def needed(replicas: int) -> int:
+        # At least the answer where `replicas` are too few, at most the answer where they are enough.
+        each_rps = at_most_rps(replicas)
+        return replicas_for(demand_rps, each_rps) if each_rps > 0 else sys.maxsize
+
+    few = 1
+    while at_most_rps(few) <= 0:
+        if few == MOST_SHARING:
+            return None
+        few = min(2 * few, MOST_SHARING)
+    enough = max(few, needed(few))
+    least = min(max(1 if few == 1 else few // 2 + 1, needed(enough)), enough)
+    while least < enough:
+        middle = math.isqrt(least * enough)
+        count = needed(middle)
+        if count <= middle:
+            least, enough = max(least, count), middle
+        else:
+            least, enough = middle + 1, min(enough, count)
+    return enough
+
+
+def fleet(demand_rps: float, capacity_among: CapacityAmong) -> Fleet | None:
     """Size a fleet for its peak.
 
     Parameters
     ----------
     demand_rps
         Accepted requests/s, > 0.
-    capacity
-        With ``at_most_rps`` > 0.
+    capacity_among
+        What a replica can be given, by how many share the arrivals.
+
+    Returns
+    -------
+    Fleet or None
+        ``None`` where no number of replicas may be given anything.
     """
-    replicas = replicas_for(demand_rps, capacity.at_most_rps)
+    replicas = fewest_sharing(demand_rps, lambda count: capacity_among(count).at_most_rps)
+    at_best = fewest_sharing(demand_rps, lambda count: capacity_among(count).at_best_rps)
+    if replicas is None or at_best is None:
+        return None
+    capacity = capacity_among(replicas)
     rate_rps = demand_rps / replicas
     boundary, limits = capacity.boundary, capacity.limits
     return Fleet(
         replicas=replicas,
-        replicas_at_best=replicas_for(demand_rps, capacity.at_best_rps),
+        replicas_at_best=at_best,
         rate_rps=rate_rps,
         load=Interval(rate_rps / boundary.estimate, rate_rps / boundary.high, rate_rps / boundary.low),
         headroom_to_boundary=_headroom(boundary, rate_rps),
         headroom_to_limits=None if limits is None else _headroom(limits, rate_rps),
-        fewer_fail=capacity.failing(demand_rps / (replicas - 1)) if replicas > 1 else (),
+        fewer_fail=capacity_among(replicas - 1).failing(demand_rps / (replicas - 1)) if replicas > 1 else (),
     )
 
 
-def day(hourly_rps: Sequence[float], capacity: Capacity) -> Day:
+def day(hourly_rps: Sequence[float], capacity_among: CapacityAmong) -> Day:
     """Follow a day.
 
     Parameters
     ----------
     hourly_rps
         Accepted requests/s in each hour.
-    capacity
-        With ``at_most_rps`` > 0.
+    capacity_among
+        As for :func:`fleet`, which has an answer for each of them.
     """
-    replicas = [replicas_for(rate, capacity.at_most_rps) if rate > 0 else 0 for rate in hourly_rps]
+    replicas = [
+        fewest_sharing(rate, lambda count: capacity_among(count).at_most_rps) or 0 if rate > 0 else 0
+        for rate in hourly_rps
+    ]
     return Day(
         demand_rps=tuple(hourly_rps),
         replicas=tuple(replicas),

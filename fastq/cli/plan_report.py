@@ -9,6 +9,7 @@ from fastq.cli.markdown_table import markdown_table
 from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE
 from fastq.cli.text_table import ends, indent, number, render, seconds
 from fastq.engine.plan_result import SIMULATED
+from fastq.model.point import REPLAY
 from fastq.store.short_latencies import is_short
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastq.analysis.intervals import Interval
     from fastq.engine.plan_result import PlannedOption, PlanResult, ReplicaFigures
+    from fastq.model.plan import Demand
 
 _BINDING = {"kv": "KV memory", "seqs": "sequence limit", "tokens": "token budget"}
 _STATUS_NOTES = {
@@ -90,12 +92,22 @@ def _heading(result: PlanResult, *, markdown: bool) -> str:
         f"limits: load at most {limits.target_load:g} of the boundary"
         + "".join(f", {one.latency} {one.text}" for one in limits.objectives)
         + f"; by the lower ends of {_percent(limits.confidence)} intervals",
-        f"figures: {SIMULATED if result.origin == SIMULATED else f'interpolated in {result.origin}'}; arrivals are "
-        "Poisson; ± is what the simulation leaves open, not what the times of the replica do",
+        f"arrivals: {_arrivals(demand)}",
+        f"figures: {SIMULATED if result.origin == SIMULATED else f'interpolated in {result.origin}'}; ± is what the "
+        "simulation leaves open, not what the times of the replica do",
     ]
     if markdown:
         return f"# {title}\n\n" + "".join(f"* {line}\n" for line in lines)
     return f"{title}\n" + indent("\n".join(lines))
+
+
+def _arrivals(demand: Demand) -> str:
+    process = demand.arrivals.process
+    if process == "poisson":
+        return "Poisson, split among the replicas at random"
+    if process == REPLAY:
+        return "those of the trace, at the rate of the peak, dealt out to the replicas in turn"
+    return f"{process}, coefficient of variation {demand.arrivals.interarrival_cv:g}, dealt out to the replicas in turn"
 
 
 def _fleets(result: PlanResult, planned: Sequence[PlannedOption]) -> _Table:

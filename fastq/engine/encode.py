@@ -16,6 +16,7 @@ from fastq.kernels.memory import reciprocal
 from fastq.model.concurrency import most_at_once
 from fastq.model.point import REPLAY
 from fastq.model.scheduler import Admission, Preemption, TokenConvention
+from fastq.model.trace_clock import gaps_of_strides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,9 +87,11 @@ class Encoded:
             params["aged_requests"] *= numbers > 0 if self.equal_lengths else numbers % 2 == 1
         else:
             params["aged_requests"] = 0
+            # A stride of a replay is that many mean times.
+            mean_ns = 1e9 / arrival_rate_rps / max(1, int(self.params["replay_stride"][0]))
             longest = int(self.tables.gaps.max())
-            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(1e9 / arrival_rate_rps, longest)
-            if self.params["replay"][0]:
+            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(mean_ns, longest)
+            if self.params["replay_stride"][0]:
                 params["replay_from"] = [
                     below(words_of(one, 0, STREAM_REPLAY)[0], len(self.tables.gaps))
                     for one in params.view(np.recarray)
@@ -149,7 +152,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         "aged_requests": max(1, round(mean_running)),
         "gap_mantissa": 1,
         "gap_shift": 1,
-        "replay": int(point.arrivals.process == REPLAY),
+        "replay_stride": point.arrivals.round_robin if point.arrivals.process == REPLAY else 0,
         "key_low": key & 0xFFFFFFFF,
         "key_high": key >> 32,
         "warmup_requests": layout.NONE if run.warmup_requests is None else run.warmup_requests,
@@ -179,9 +182,9 @@ def _gaps(point: Point) -> NDArray[np.int64]:
     """Interarrival quantiles, or the interarrival times that are replayed."""
     arrivals = point.arrivals
     if arrivals.process != REPLAY:
-        return interarrival_table(arrivals.process, arrivals.interarrival_cv)
+        return interarrival_table(arrivals.process, arrivals.interarrival_cv, arrivals.round_robin)
     assert point.law.clock is not None
-    return point.law.clock.gaps
+    return gaps_of_strides(point.law.clock, arrivals.round_robin)
 
 
 def _planes(times: IterationTime) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ MAX_MEAN_BITS = 50  # 2^50 ns, 13 days
 
 
 @cache
-def interarrival_table(process: str, cv: float | None = None) -> NDArray[np.int64]:
+def interarrival_table(process: str, cv: float | None = None, summed: int = 1) -> NDArray[np.int64]:
     """Quantiles of the interarrival time of a renewal process, in 2^-24 of its mean.
 
     Parameters
@@ -37,6 +37,8 @@ def interarrival_table(process: str, cv: float | None = None) -> NDArray[np.int6
         ``poisson``, ``gamma``, ``weibull`` or ``deterministic``.
     cv
         Coefficient of variation, where the process has a choice.
+    summed
+        Times that make one, where a replica gets every so manieth request: gamma times sum to one. Not of ``weibull``.
     """
     from fastq.kernels.draws import ENTRIES_PER_OCTAVE, GAP_UNIT_BITS, OCTAVES
 
@@ -45,7 +47,11 @@ def interarrival_table(process: str, cv: float | None = None) -> NDArray[np.int6
     edges = np.ldexp(1.0 + step / ENTRIES_PER_OCTAVE, octave)
     edges = np.append(edges, np.ldexp(1.0, OCTAVES))
     tail = np.ldexp(edges, -OCTAVES - 1)  # probability beyond the edge, up to 1/2
-    lower, upper = _TAIL_QUANTILES[process](tail, 1.0 if cv is None else cv)
+    law, spread = process, 1.0 if cv is None else cv
+    if summed > 1 and process != "deterministic":
+        assert process != "weibull"
+        law, spread = "gamma", spread / math.sqrt(summed)
+    lower, upper = _TAIL_QUANTILES[law](tail, spread)
     weights = np.diff(tail)
     areas = np.concatenate([weights * (half[1:] + half[:-1]) / 2 for half in (lower, upper)])
     mean = math.fsum(areas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fastq.analysis.fleet import Capacity
@@ -18,6 +19,7 @@ from fastq.engine.plan_result import (
     ReplicaFigures,
     cannot_run,
     sized,
+    sized_sharing,
 )
 
 if TYPE_CHECKING:
@@ -58,15 +60,26 @@ def answer_by_simulation(
 
 
 def _answered(plan: Plan, option: Option, threads: int, backend: str) -> PlannedOption:
-    spec = plan.spec(option)
-    row = evaluate_point(spec, 0, threads=threads, backend=backend).point
-    if row["status"] == "skipped":
-        return cannot_run(option, str(row["skip_reason"]))
-    figures = ReplicaFigures(_capacity(plan, row), closed_forms(spec.point(0)), str(row["status"]))
-    planned = sized(plan, option, figures)
+    @cache
+    def row_among(replicas: int) -> Row:
+        spec = plan.spec(option, replicas=replicas)
+        return evaluate_point(spec, 0, threads=threads, backend=backend).point
+
+    def figures_among(replicas: int) -> ReplicaFigures:
+        row = row_among(replicas)
+        return ReplicaFigures(_capacity(plan, row), forms, str(row["status"]))
+
+    if row_among(1)["status"] == "skipped":
+        return cannot_run(option, str(row_among(1)["skip_reason"]))
+    forms = closed_forms(plan.spec(option).point(0))
+    if plan.demand.is_shared and plan.limits.objectives:
+        planned = sized_sharing(plan, option, figures_among)
+    else:
+        planned = sized(plan, option, figures_among(1))
     if planned.fleet is None:
         return planned
-    rate_row = _at_rate(spec, planned.fleet.rate_rps / figures.accepted_share, threads, backend)
+    spec = plan.spec(option, replicas=planned.fleet.replicas)
+    rate_row = _at_rate(spec, planned.fleet.rate_rps / (1 - forms.rejected_share), threads, backend)
     return replace(
         planned,
         verdict=str(rate_row["verdict"]),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fastq.analysis.fleet import Capacity, Day, Fleet, cost_per_million, day, fleet
+from fastq.analysis.fleet import MOST_SHARING, Capacity, Day, Fleet, cost_per_million, day, fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pyarrow as pa
 
+    from fastq.analysis.fleet import CapacityAmong
     from fastq.analysis.intervals import Interval
     from fastq.closed_forms import ClosedForms
     from fastq.model.plan import Option, Plan
@@ -181,21 +182,47 @@ class PlanResult:
 
 def sized(plan: Plan, option: Option, figures: ReplicaFigures) -> PlannedOption:
     """Work out the fleet of an option, without its latencies."""
-    demand, capacity = plan.demand, figures.capacity
-    reason = _unreachable(plan, capacity)
-    hourly_rps = demand.hourly_rps
-    accepted = figures.accepted_share
-    return PlannedOption(
+    reason = _unreachable(plan, figures.capacity)
+    planned = PlannedOption(
         name=option.name,
         gpus_per_replica=option.gpus_per_replica,
         price_per_gpu_hour=option.price_per_gpu_hour,
         infeasible=reason,
         figures=figures,
-        fleet=None if reason is not None else fleet(demand.peak_rps * accepted, capacity),
-        day=None
-        if reason is not None or hourly_rps is None
-        else day([rate * accepted for rate in hourly_rps], capacity),
     )
+    return planned if reason is not None else _with_fleet(plan, planned, figures, lambda _: figures.capacity)
+
+
+def sized_sharing(
+    plan: Plan, option: Option, figures_among: Callable[[int], ReplicaFigures]
+) -> PlannedOption:
+    """Work out the fleet of an option whose replicas are dealt the arrivals in turn, without its latencies.
+
+    Parameters
+    ----------
+    plan, option
+        The question.
+    figures_among
+        What one replica can do where so many share the arrivals.
+    """
+    alone = figures_among(1)
+    planned = PlannedOption(option.name, option.gpus_per_replica, option.price_per_gpu_hour, None, alone)
+    planned = _with_fleet(plan, planned, alone, lambda count: figures_among(count).capacity)
+    if planned.fleet is None:
+        among = figures_among(MOST_SHARING)
+        return replace(planned, infeasible=_unreachable(plan, among.capacity), figures=among)
+    return replace(planned, figures=figures_among(planned.fleet.replicas))
+
+
+def _with_fleet(
+    plan: Plan, planned: PlannedOption, figures: ReplicaFigures, capacity_among: CapacityAmong
+) -> PlannedOption:
+    demand, accepted = plan.demand, figures.accepted_share
+    peak = fleet(demand.peak_rps * accepted, capacity_among)
+    if peak is None or demand.hourly_rps is None:
+        return replace(planned, fleet=peak)
+    hours = day([rate * accepted for rate in demand.hourly_rps], capacity_among)
+    return replace(planned, fleet=peak, day=hours)
 
 
 def cannot_run(option: Option, reason: str) -> PlannedOption:

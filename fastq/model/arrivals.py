@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastq.model.grid import spaced_numbers
+from fastq.model.lengths import LengthLaw
 from fastq.model.point import REPLAY, Arrivals
-from fastq.model.reading import check_names, read_choice, read_list, read_real, read_table, unknown
+from fastq.model.reading import check_names, read_choice, read_int, read_list, read_real, read_table, unknown
 
 if TYPE_CHECKING:
     from fastq.model.reading import Place
@@ -19,8 +20,9 @@ PROCESSES = ("poisson", *LARGEST_CV, "deterministic", REPLAY)
 SMALLEST_RATE_RPS, LARGEST_RATE_RPS = 1e-6, 1e6
 SMALLEST_LOAD, LARGEST_LOAD = 1e-6, 1e3
 MAX_RATES = 10_000
+MAX_ROUND_ROBIN = 1_000_000
 
-ARRIVAL_KEYS = ("process", "interarrival_cv", "rate_rps", "load")
+ARRIVAL_KEYS = ("process", "interarrival_cv", "round_robin", "rate_rps", "load")
 
 
 def read_arrivals(value: object, place: Place) -> Arrivals:
@@ -35,10 +37,24 @@ def read_arrivals(value: object, place: Place) -> Arrivals:
     return Arrivals(
         process=process,
         interarrival_cv=_read_cv(table, process, place.below(".interarrival_cv")),
+        round_robin=_read_round_robin(table, process, place.below(".round_robin")),
         rates_rps=_read_rates(
             table, place.below(".rate_rps"), "rate_rps", SMALLEST_RATE_RPS, LARGEST_RATE_RPS
         ),
         loads=_read_rates(table, place.below(".load"), "load", SMALLEST_LOAD, LARGEST_LOAD),
+    )
+
+
+def check_clock(lengths: object, place: Place) -> None:
+    """Refuse to replay lengths that are not those of a trace with arrival times; ``place`` is that of the process."""
+    if isinstance(lengths, LengthLaw) and lengths.clock is not None:
+        return
+    what = f"{lengths.name} has none" if isinstance(lengths, LengthLaw) else "lengths are laws"
+    raise place.error(
+        "replays the requests of workload.trace at their arrival times (arrival_s or TIMESTAMP), which must be in "
+        f"order and not all the same: here {what}; for bursts that are drawn take process 'gamma' with an "
+        "interarrival_cv",
+        REPLAY,
     )
 
 
@@ -58,6 +74,17 @@ def _read_cv(table: dict[str, object], process: str, place: Place) -> float | No
             table["interarrival_cv"],
         )
     return None
+
+
+def _read_round_robin(table: dict[str, object], process: str, place: Place) -> int:
+    replicas = read_int(table.get("round_robin", 1), place, 1, MAX_ROUND_ROBIN, "replicas")
+    if process == "weibull" and replicas > 1:
+        raise place.error(
+            "sums of Weibull times, as every so manieth request has them between arrivals, follow no law that is "
+            'known here; take process "gamma"',
+            replicas,
+        )
+    return replicas
 
 
 def _read_rates(

@@ -64,6 +64,8 @@ def _arrivals(spec: Spec) -> dict[str, object]:
     document: dict[str, object] = {"process": arrivals.process}
     if arrivals.interarrival_cv is not None:
         document["interarrival_cv"] = arrivals.interarrival_cv
+    if arrivals.round_robin != 1:
+        document["round_robin"] = arrivals.round_robin
     if arrivals.process == REPLAY:
         laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
         document["clocks"] = [[law.digest, law.clock.digest] for law in laws if law.clock is not None]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from fastq.model import resolve
+from fastq.model.arrivals import check_clock
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
 from fastq.model.point import REPLAY
@@ -64,19 +65,10 @@ def check_rates(run: Run, arrivals: Arrivals, place: Place) -> None:
 
 def check_clocks(spec: Spec) -> None:
     """Refuse to replay what is no trace with a clock."""
-    if spec.arrivals.process != REPLAY:
-        return
-    for number in range(len(spec.case_layers)):
-        for source in _sources(spec, number, "prompt_tokens"):
-            if not isinstance(source, LengthLaw) or source.clock is None:
-                what = f"{source.name} has none" if isinstance(source, LengthLaw) else "lengths are laws"
-                place = _place(spec, number).at("arrivals.process")
-                raise place.error(
-                    "replays the requests of workload.trace at their arrival times (arrival_s or TIMESTAMP), "
-                    f"which must be in order and not all the same: here {what}; for bursts that are drawn set "
-                    'arrivals.process = "gamma" and arrivals.interarrival_cv',
-                    REPLAY,
-                )
+    if spec.arrivals.process == REPLAY:
+        for number in range(len(spec.case_layers)):
+            for source in _sources(spec, number, "prompt_tokens"):
+                check_clock(source, _place(spec, number).at("arrivals.process"))
 
 
 def check_objectives(run: Run, slo: tuple[Objective, ...], place: Place) -> None:

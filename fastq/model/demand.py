@@ -6,12 +6,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastq.model.arrivals import check_clock, read_arrivals
 from fastq.model.law_cache import LawCache, lengths
 from fastq.model.mixture import Part, mixed_law
 from fastq.model.plan import HOURS, Demand
+from fastq.model.point import REPLAY, Arrivals
 from fastq.model.reading import (
     Place,
     exact,
+    read_choice,
     read_list,
     read_real,
     read_table,
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
     from fastq.model.trace import Trace
 
-DEMAND_KEYS = ("workload", "peak_rps", "hourly_rps", "growth")
+DEMAND_KEYS = ("workload", "peak_rps", "hourly_rps", "growth", "arrivals")
+PROCESSES = ("poisson", "gamma", REPLAY)
 WORKLOAD_KEYS = tuple(key.partition(".")[2] for key in SETTINGS if key.startswith("workload."))
 PART_KEYS = ("name", "share", *WORKLOAD_KEYS)
 
@@ -54,12 +58,30 @@ def read_demand(value: object, place: Place) -> Demand:
             "is missing: give a table as the [workload] of a spec, or several [[demand.workload]] with a share each"
         )
     layer, mixture = _read_workloads(table["workload"], place.below(".workload"))
+    arrivals = _read_process(table.get("arrivals", {}), place.below(".arrivals"))
+    if arrivals.process == REPLAY:
+        check_clock(
+            layer.get("workload.trace", layer.get("workload.catalogue")), place.below(".arrivals.process")
+        )
     return Demand(
         layer=layer,
         mixture=mixture,
         rates_rps=_read_rates(table, place),
         growth=read_real(table.get("growth", 1.0), place.below(".growth"), LEAST_GROWTH, MOST_GROWTH),
+        arrivals=arrivals,
     )
+
+
+def _read_process(value: object, place: Place) -> Arrivals:
+    """Read when requests arrive: the process alone, since the demand has the rates."""
+    table = read_table(
+        value, place, 'must be a table, { process = "gamma", interarrival_cv = 3 } for example'
+    )
+    for key, entry in table.items():
+        if key not in ("process", "interarrival_cv"):
+            raise place.below(f".{key}").error(unknown(key, ("process", "interarrival_cv")), entry)
+    read_choice(table.get("process", PROCESSES[0]), place.below(".process"), PROCESSES)
+    return read_arrivals(table, place)
 
 
 def _read_workloads(value: object, place: Place) -> tuple[Layer, str]:

@@ -113,6 +113,8 @@ def _arrivals(spec: Spec) -> list[ResolvedKey]:
     entries: dict[str, tuple[str, SpecValue]] = {"process": (arrivals.process, arrivals.process)}
     if arrivals.interarrival_cv is not None:
         entries["interarrival_cv"] = shown_number(arrivals.interarrival_cv), arrivals.interarrival_cv
+    if arrivals.round_robin != 1:
+        entries["round_robin"] = str(arrivals.round_robin), arrivals.round_robin
     for name, rates in (("rate_rps", arrivals.rates_rps), ("load", arrivals.loads)):
         if rates:
             entries[name] = ", ".join(map(shown_number, rates)), list(rates)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fastq.model.point import Arrivals
+from fastq.model.arrivals import MAX_ROUND_ROBIN
 from fastq.model.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastq.model.grid import Axis
+    from fastq.model.point import Arrivals
     from fastq.model.run import Run
     from fastq.model.settings import Layer
     from fastq.model.slo import Objective
@@ -33,12 +34,23 @@ class Demand:
         Arrival rates without growth, requests/s: the peak, or one for each hour of the day.
     growth
         Factor on all of them.
+    arrivals
+        Process of the arrivals at all replicas together.
     """
 
     layer: Layer
     mixture: str
     rates_rps: tuple[float, ...]
     growth: float
+    arrivals: Arrivals
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether arrivals are dealt out to the replicas in turn, so that what each gets depends on their number.
+
+        Poisson arrivals are not: each request goes to one of the replicas at random, however many there are.
+        """
+        return self.arrivals.process != "poisson"
 
     @property
     def hourly_rps(self) -> tuple[float, ...] | None:
@@ -118,7 +130,7 @@ class Plan:
         """Return where an option stands, for messages."""
         return f"{self.source}, option {option.name!r}"
 
-    def spec(self, option: Option, axes: Sequence[Axis] = ()) -> Spec:
+    def spec(self, option: Option, axes: Sequence[Axis] = (), replicas: int = 1) -> Spec:
         """Make the spec of one replica under the demand's workload; it has a single point.
 
         Parameters
@@ -127,6 +139,8 @@ class Plan:
             One of :attr:`options`.
         axes
             Axes of one value each that the spec is to have, in place of the settings that they vary.
+        replicas
+            How many share the arrivals.
 
         Raises
         ------
@@ -137,10 +151,15 @@ class Plan:
             title=option.name,
             source=self.place_of(option),
             run=self.run,
-            arrivals=Arrivals(),
+            arrivals=self._arrivals(replicas),
             slo=self.limits.objectives,
             base={**self.demand.layer, **option.layer},
             cases=(),
             axes=tuple(axes),
             origins={},
         )
+
+    def _arrivals(self, replicas: int) -> Arrivals:
+        if not self.demand.is_shared:
+            return self.demand.arrivals
+        return replace(self.demand.arrivals, round_robin=min(replicas, MAX_ROUND_ROBIN))

@@ -36,12 +36,16 @@ class Arrivals:
     interarrival_cv
         Coefficient of variation of the interarrival times, of ``gamma`` and ``weibull``; ``None`` for the others,
         which leave no choice.
+    round_robin
+        Replicas that the arrivals are dealt out to in turn: this one gets every so manieth. Rates are its own, the
+        process is that of all of them together.
     """
 
     process: str = "poisson"
     rates_rps: tuple[float, ...] = ()
     loads: tuple[float, ...] = ()
     interarrival_cv: float | None = None
+    round_robin: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,9 @@ class Point:
 
     def _arrivals(self) -> object:
         """What decides when requests arrive, but for the rate."""
-        process = self.arrivals.process
-        if process == REPLAY and self.law.clock is not None:
-            return [process, self.law.clock.digest]
-        return process if self.arrivals.interarrival_cv is None else [process, self.arrivals.interarrival_cv]
+        arrivals, clock = self.arrivals, self.law.clock
+        if arrivals.process == REPLAY and clock is not None:
+            return [arrivals.process, clock.digest, arrivals.round_robin]
+        if arrivals.interarrival_cv is None and arrivals.round_robin == 1:
+            return arrivals.process
+        return [arrivals.process, arrivals.interarrival_cv, arrivals.round_robin]

@@ -315,7 +315,8 @@ class Spec:
 def _process_table(arrivals: Arrivals) -> dict[str, object]:
     """Return the arrival process as it would be written, without rates."""
     cv = arrivals.interarrival_cv
-    return {"process": arrivals.process} | ({} if cv is None else {"interarrival_cv": cv})
+    table: dict[str, object] = {"process": arrivals.process, "round_robin": arrivals.round_robin}
+    return table if cv is None else {**table, "interarrival_cv": cv}
 
 
 def _run_table(spec: Spec) -> dict[str, object]:

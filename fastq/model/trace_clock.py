@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,19 @@ class TraceClock:
     gaps: NDArray[np.int64]
     mean_rate_rps: float
     digest: str
+
+
+@lru_cache(maxsize=16)
+def gaps_of_strides(clock: TraceClock, stride: int) -> NDArray[np.int64]:
+    """Times from the arrival ``stride`` requests before to that of each request, in 2^-24 of the mean of one."""
+    import numpy as np
+
+    rounds, rest = divmod(stride, clock.gaps.size)
+    ends = np.cumsum(np.concatenate((clock.gaps, clock.gaps)))
+    starts = ends[clock.gaps.size - rest : ends.size - rest]
+    sums: NDArray[np.int64] = ends[clock.gaps.size :] - starts + rounds * int(clock.gaps.sum())
+    sums.setflags(write=False)
+    return sums
 
 
 def trace_clock(arrival_s: NDArray[np.float64]) -> TraceClock | None:
