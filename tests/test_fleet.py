@@ -73,6 +73,25 @@ def test_the_fewest_that_share_are_those_that_trying_all_finds(demand_rps, rises
     assert not any(is_enough(count) for count in range(1, min(found, 5000)))
 
 
+@settings(max_examples=300)
+@given(
+    demand_rps=st.floats(0.1, 300),
+    ripple=st.floats(0, 0.2),
+    phase=st.integers(1, 12),
+    gentle=st.floats(0.5, 30),
+)
+def test_with_ripples_the_count_is_enough_and_one_less_is_not(demand_rps, ripple, phase, gentle):
+    def at_most_rps(replicas):
+        return replicas / (replicas + gentle) * (1 - ripple * (replicas % phase == 0))
+
+    def is_enough(replicas):
+        return replicas_for(demand_rps, at_most_rps(replicas)) <= replicas
+
+    found = fewest_sharing(demand_rps, at_most_rps)
+    assert is_enough(found)
+    assert found == 1 or not is_enough(found - 1)
+
+
 def test_bursts_that_more_replicas_share_count_once():
     """Limits let through 1 - 1/n of what the boundary does: 9 replicas for 71 of 80, and one less gets too much."""
     asked = []

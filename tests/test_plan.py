@@ -362,3 +362,89 @@ def test_next_to_a_point_that_could_not_run_there_is_no_answer(tmp_path):
         fastq.plan(asked(1000, limits=False), data_set=tmp_path / "out")
     (option,) = fastq.plan(asked(200, limits=False), data_set=tmp_path / "out").options
     assert "needs 19 blocks" in option.infeasible
+
+
+BURSTY = {"process": "gamma", "interarrival_cv": 4.0}
+WAITS = {"wait": {"p90": "50 ms"}, "target_load": 0.9}
+
+
+def test_bursts_take_more_replicas_than_poisson_arrivals_of_the_same_rate():
+    (poisson,) = fastq.plan(plan(peak_rps=300, limits=WAITS)).options
+    (bursty,) = fastq.plan(plan(peak_rps=300, limits=WAITS, arrivals=BURSTY)).options
+    assert bursty.fleet.replicas > poisson.fleet.replicas
+    assert bursty.figures.capacity.sized_by == "wait_p90"
+    assert bursty.fleet.fewer_fail == ("wait_p90",)
+    assert bursty.figures.capacity.boundary == poisson.figures.capacity.boundary, "no process moves stability"
+
+
+def test_bursts_that_more_replicas_share_leave_each_more():
+    """Four times the spread of Poisson arrivals, dealt out in turn: sixteen replicas see the spread of Poisson ones."""
+    small, large = (
+        fastq.plan(plan(peak_rps=peak, limits=WAITS, arrivals=BURSTY)).options[0] for peak in (50, 5000)
+    )
+    limits = [option.figures.capacity.limits.estimate for option in (small, large)]
+    assert limits[0] < 0.8 * limits[1]
+    assert large.fleet.load.estimate > small.fleet.load.estimate
+
+
+def test_a_plan_by_a_trace_deals_its_requests_out(tmp_path):
+    """Every second, 16 requests at once, 10 ms each: the last of those that 3 replicas share waits 50 ms."""
+    trace = tmp_path / "trace.csv"
+    rows = "".join(f"{k // 16}.0,1,1\n" for k in range(1600))
+    trace.write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
+    (option,) = fastq.plan(
+        plan(
+            peak_rps=16.0,
+            limits={"wait": {"p99_9": "52 ms"}},
+            workload={"trace": str(trace)},
+            arrivals={"process": "trace"},
+        )
+    ).options
+    assert option.fleet.replicas == 3
+    assert option.latencies["wait_s_p99"].estimate == pytest.approx(0.05, rel=0.02)
+    assert option.fleet.fewer_fail == ("wait_p99_9",)
+
+
+def test_hours_with_fewer_replicas_see_larger_parts_of_a_burst():
+    hourly = [1000.0] * 12 + [100.0] * 12
+    (option,) = fastq.plan(plan(hourly_rps=hourly, limits=WAITS, arrivals=BURSTY)).options
+    night, peak = option.day.replicas[-1], option.day.replicas[0]
+    assert peak == option.fleet.replicas
+    assert night > peak / 10, "as many as a tenth of the rate would take if bursts were shared by all"
+
+
+def test_bursts_without_limits_leave_the_fleet_and_lengthen_the_waits():
+    (poisson,), (bursty,) = (
+        fastq.plan(plan(peak_rps=150, limits={"target_load": 0.8}, arrivals=arrivals)).options
+        for arrivals in ({}, BURSTY)
+    )
+    assert bursty.fleet.replicas == poisson.fleet.replicas == 2
+    assert bursty.latencies["wait_s_p90"].low > poisson.latencies["wait_s_p90"].high
+
+
+def test_no_number_of_replicas_is_told_where_a_burst_of_one_is_too_much():
+    limits = {"ttft": {"p50": "5 ms"}}
+    (option,) = fastq.plan(plan(peak_rps=100, limits=limits, arrivals=BURSTY)).options
+    assert option.fleet is None
+    assert "no rate meets ttft p50 <= 5 ms" in option.infeasible
+
+
+def test_bursts_are_not_interpolated(swept):
+    document = asked()
+    document["demand"]["arrivals"] = BURSTY
+    with pytest.raises(fastq.SpecError, match=r"demand\.arrivals = 'gamma': a data set knows one number"):
+        fastq.plan(document, data_set=swept)
+
+
+def test_a_data_set_of_bursts_does_not_answer_for_poisson_arrivals(tmp_path):
+    spec = fastq.parse_spec(
+        {
+            **SWEPT,
+            "arrivals": {**SWEPT["arrivals"], **BURSTY},
+            "grid": {"replica.kv_capacity_tokens": [2000, 4000]},
+        },
+        source="swept",
+    )
+    fastq.sweep(spec.with_run(requests=200), tmp_path / "results", workers=1, threads=2)
+    with pytest.raises(fastq.SpecError, match=r"the plan's arrivals are Poisson, those of .* gamma"):
+        fastq.plan(asked(), data_set=tmp_path / "results")

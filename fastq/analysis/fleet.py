@@ -149,16 +149,15 @@ def fewest_sharing(demand_rps: float, at_most_rps: Callable[[int], float]) -> in
     demand_rps
         Accepted requests/s, > 0.
     at_most_rps
-        What each may be given where so many share it; it does not fall with their number.
+        What each may be given where so many share it. It does not fall with their number, but for ripples.
 
     Returns
     -------
     int or None
-        ``None`` where none of :data:`MOST_SHARING` may be given anything.
+        They are enough, and one less is not; ``None`` where none of :data:`MOST_SHARING` may be given anything.
     """
 
     def needed(replicas: int) -> int:
-        # At least the answer where `replicas` are too few, at most the answer where they are enough.
         each_rps = at_most_rps(replicas)
         return replicas_for(demand_rps, each_rps) if each_rps > 0 else sys.maxsize
 
@@ -168,14 +167,18 @@ def fewest_sharing(demand_rps: float, at_most_rps: Callable[[int], float]) -> in
             return None
         few = min(2 * few, MOST_SHARING)
     enough = max(few, needed(few))
-    least = min(max(1 if few == 1 else few // 2 + 1, needed(enough)), enough)
+    while needed(enough) > enough:
+        enough = needed(enough)
+    # Fewer than all of them need may be given less each, so no fewer than that will do.
+    least = min(enough, needed(enough))
     while least < enough:
         middle = math.isqrt(least * enough)
-        count = needed(middle)
-        if count <= middle:
-            least, enough = max(least, count), middle
+        if needed(middle) <= middle:
+            enough, least = middle, max(least, needed(middle))
         else:
-            least, enough = middle + 1, min(enough, count)
+            least = middle + 1
+    while enough > 1 and needed(enough - 1) < enough:
+        enough -= 1
     return enough
 
 

@@ -21,9 +21,14 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
   trace                    or a file of requests: CSV (also with Azure's column names), Parquet, JSON Lines
   prompt_scale             every length times this, rounded, at least 1                 (default 1)
   output_scale                                                                          (default 1)
-[arrivals]               only for measure "rates"
-  process                  "poisson"                                                    (default)
-  rate_rps                 arrival rates, requests/s: a number or a list; or
+[arrivals]               when requests come: for every measure but "boundary"
+  process                  "poisson", "gamma", "weibull", "deterministic", or "trace":  (default "poisson")
+                           the requests of workload.trace, in order, its arrival times stretched to each rate
+  interarrival_cv          coefficient of variation of the times between arrivals: of "gamma", up to 20, and "weibull",
+                           up to 8; 1 is as Poisson, 3 is bursty
+  round_robin              replicas that take turns: this one gets every so manieth     (default 1)
+                           request; rates are its own
+  rate_rps                 arrival rates, requests/s: a number or a list (for "rates"); or
   load                     the same as shares of the theoretical boundary
 [slo]                    only for measure "slo": the largest rate that meets all of them is searched; queues start
                          empty, so it falls a little as run.requests grow

@@ -27,6 +27,9 @@ A plan is a TOML file:
     peak_rps                   arrival rate at the peak, requests/s; or
     hourly_rps                 24 of them, from midnight; or "trace": the rates of demand.workload.trace, by hour
     growth                     factor on the rates                                        (default 1)
+    arrivals                   when requests come: { process = "poisson" }, split among the replicas at random
+                               (default); { process = "gamma", interarrival_cv = 3 } or { process = "trace" }, those of
+                               demand.workload.trace at the rate of the peak, dealt out to the replicas in turn
   [limits]
     wait, ttft, tpot, e2e      as the [slo] of a spec: { p50 = "200 ms", p99 = "2 s" }    (default none)
     target_load                largest share of the boundary that is used                 (default 0.8)
@@ -39,12 +42,13 @@ A plan is a TOML file:
   [run]                        seed, replications, requests, ... as in a spec
 
 The fleet is the fewest replicas that keep every one of them, at the peak, within target_load of its boundary of
-stability and within the limits, by the lower ends of the intervals. Requests are split among replicas at random. In
-the table "sized by" is what sets the count, and "one less fails" what one replica less would not keep to.
+stability and within the limits, by the lower ends of the intervals. In the table "sized by" is what sets the count, and
+"one less fails" what one replica less would not keep to.
 
 examples:
   fastq plan chat-and-code                                    a plan that comes with fastq; its prices are made up
   fastq plan plan.toml --set demand.growth=2 --set 'limits.ttft={p99="1 s"}'
+  fastq plan plan.toml --set 'demand.arrivals={process="trace"}'
   fastq plan plan.toml --markdown -o plan.md --picture day.svg
   fastq plan plan.toml --from results                         nothing is simulated: interpolated in a finished sweep
 

@@ -26,6 +26,9 @@ _STATUS_NOTES = {
     "short": "few requests for so many running; raise run.requests",
     "capped": "run.precision was not reached; raise run.max_requests",
 }
+_OWN_SPEED = 2.0
+"""A replay within this factor of the speed of the recording is taken for it."""
+
 _LATENCIES = {
     "TTFT median": "ttft_s_p50",
     "TTFT 99%": "ttft_s_p99",
@@ -106,7 +109,10 @@ def _arrivals(demand: Demand) -> str:
     if process == "poisson":
         return "Poisson, split among the replicas at random"
     if process == REPLAY:
-        return "those of the trace, at the rate of the peak, dealt out to the replicas in turn"
+        return (
+            "those of the trace, at the rate of the peak, dealt out to the replicas in turn (another hour of your traffic "
+            "is not in the ±)"
+        )
     return f"{process}, coefficient of variation {demand.arrivals.interarrival_cv:g}, dealt out to the replicas in turn"
 
 
@@ -250,6 +256,7 @@ def _remarks(result: PlanResult) -> list[str]:
         for column in _LATENCIES.values()
     ):
         lines.append(SHORT_NOTE.replace("\n", " "))
+    lines += _replayed(result.plan.demand)
     if result.plan.limits.objectives and result.origin == SIMULATED and figures:
         lines.append(
             f"Limits of latencies are judged over {result.plan.run.requests:,} requests from an empty start; longer "
@@ -264,6 +271,19 @@ def _remarks(result: PlanResult) -> list[str]:
             shares = f"{next(iter(rejected.values())):.2g} of the requests by every option"
         lines.append(f"Rejected as longer than replica.max_model_len: {shares}; rates are of accepted ones.")
     return [*lines, *(f"Note: {note}." for note in result.notes)]
+
+
+def _replayed(demand: Demand) -> list[str]:
+    """Say so where a trace is replayed much faster or slower than it was recorded."""
+    clock = demand.clock
+    times = 1.0 if clock is None else demand.peak_rps / clock.mean_rate_rps
+    if 1 / _OWN_SPEED <= times <= _OWN_SPEED:
+        return []
+    swings = "shorter" if times > 1 else "longer"
+    return [
+        f"The trace is replayed {times:.3g} times as fast as it was recorded: its bursts and lulls are as deep as they "
+        f"were, and that much {swings}. More users who have nothing to do with each other make shallower ones."
+    ]
 
 
 def _rate(interval: Interval) -> tuple[str, str]:

@@ -76,7 +76,11 @@ def _burstiness(arrivals: ArrivalStatistics) -> str:
     if not bursty:
         return "counts vary as those of Poisson arrivals at a constant rate do"
     windows = _listed([duration_label(each) for each in bursty])
-    return f"burstier than Poisson arrivals at a constant rate, in windows of {windows}"
+    return (
+        f"burstier than Poisson arrivals at a constant rate, in windows of {windows};\n"
+        'arrivals.process = "trace" simulates them as they are'
+        + ("" if arrivals.were_ordered else ", once the rows of the file are in order")
+    )
 
 
 def _ties(ties: TieStatistics) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fastq.model.arrivals import MAX_ROUND_ROBIN
+from fastq.model.lengths import LengthLaw
+from fastq.model.point import REPLAY
 from fastq.model.spec import Spec
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from fastq.model.run import Run
     from fastq.model.settings import Layer
     from fastq.model.slo import Objective
+    from fastq.model.trace_clock import TraceClock
 
 HOURS = 24
 
@@ -51,6 +54,14 @@ class Demand:
         Poisson arrivals are not: each request goes to one of the replicas at random, however many there are.
         """
         return self.arrivals.process != "poisson"
+
+    @property
+    def clock(self) -> TraceClock | None:
+        """Arrivals that are replayed; ``None`` where they are drawn."""
+        lengths = self.layer.get("workload.trace")
+        if self.arrivals.process != REPLAY or not isinstance(lengths, LengthLaw):
+            return None
+        return lengths.clock
 
     @property
     def hourly_rps(self) -> tuple[float, ...] | None:
