@@ -187,7 +187,11 @@ BAD = [
     ),
     (["demand", "arrivals"], {"process": "gamma"}, r"demand\.arrivals\.interarrival_cv: is missing"),
     (["demand", "arrivals"], {"round_robin": 3}, r"demand\.arrivals\.round_robin = 3: unknown key"),
-    (["demand", "arrivals"], {"process": "trace"}, r"demand\.arrivals\.process = 'trace': .* lengths are laws"),
+    (
+        ["demand", "arrivals"],
+        {"process": "trace"},
+        r"demand\.arrivals\.process = 'trace': .* lengths are laws",
+    ),
     (["demand", "arrivals"], "trace", r"demand\.arrivals = 'trace': must be a table"),
     (["limits", "p99"], "2 s", r"limits\.p99 = '2 s': unknown key"),
     (["limits", "ttft"], {"p99": 2}, r"limits\.ttft\.p99 = 2: must be a duration"),

@@ -110,8 +110,8 @@ def _arrivals(demand: Demand) -> str:
         return "Poisson, split among the replicas at random"
     if process == REPLAY:
         return (
-            "those of the trace, at the rate of the peak, dealt out to the replicas in turn (another hour of your traffic "
-            "is not in the ±)"
+            "those of the trace, at the rate of the peak, dealt out to the replicas in turn (another hour of your "
+            "traffic is not in the ±)"
         )
     return f"{process}, coefficient of variation {demand.arrivals.interarrival_cv:g}, dealt out to the replicas in turn"
 

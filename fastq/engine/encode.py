@@ -92,11 +92,12 @@ class Encoded:
             longest = int(self.tables.gaps.max())
             params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(mean_ns, longest)
             if self.params["replay_stride"][0]:
-                params["replay_from"] = [
-                    below(words_of(one, 0, STREAM_REPLAY)[0], len(self.tables.gaps))
-                    for one in params.view(np.recarray)
-                ]
+                params["replay_from"] = [self._first_replayed(one) for one in params.view(np.recarray)]
         return params
+
+    def _first_replayed(self, p: Any) -> int:
+        """Row of a trace that a replication begins at: the first one at the first, the others where they draw."""
+        return int(below(words_of(p, 0, STREAM_REPLAY)[0], len(self.tables.gaps))) if p.replication else 0
 
     @property
     def block_size(self) -> int:
