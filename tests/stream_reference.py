@@ -1,8 +1,7 @@
 """The stream of requests in big integers: an independent reading of how draws are made.
 
 With an arrival process words 1 and 2 of a request's counter pick its lengths, words 0 and 3 the interarrival
-time; a replay takes both from every so manieth row of the tables, beginning at one that a counter
-picks, or in replication 0 at the first. In a
+time; a replay takes both from every so manieth row of the tables, beginning at one that a counter picks. In a
 backlog one counter picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table has 64
 entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
 """
@@ -64,7 +63,7 @@ def stream(
     arrival_ns = index = 0
     stride = int(params["replay_stride"][0])
     replays = arrival_rate_rps is not None and stride > 0
-    row = pick(words(seed, replication, 0, REPLAY_STREAM)[0], len(gaps)) if replays and replication else 0
+    row = pick(words(seed, replication, 0, REPLAY_STREAM)[0], len(gaps)) if replays else 0
     while replays:
         arrival_ns += gaps[row] * mantissa + (1 << shift - 1) >> shift
         yield Request(index, arrival_ns, prompts[row], outputs[row], 0)

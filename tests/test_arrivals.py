@@ -14,6 +14,7 @@ from stream_reference import stream
 
 from fastq.engine.encode import encode
 from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
+from fastq.engine.record import record
 from fastq.errors import SpecError
 from fastq.kernels import draws
 from fastq.model.arrivals import LARGEST_CV, SMALLEST_CV
@@ -203,6 +204,16 @@ def test_replications_begin_a_replay_at_rows_of_their_own():
     # One request in the window, after none: its prompt is the row.
     runs = replications(system, rate_rps=0.001, count=6, requests=1, warmup_requests=0)
     assert len({run.kv_tokens_sum for run in runs}) == 6
+
+
+def test_a_recording_follows_the_trace_from_its_first_request():
+    times_s = np.array([3.0, 3.5, 3.5, 10.0, 11.0])
+    trace = with_clock(law([5, 4, 3, 2, 1], [1, 2, 3, 4, 5], joint=True), times_s)
+    system = replace(point(arrivals=Arrivals(REPLAY)), law=trace)
+    recorded = record(system, Run(), arrival_rate_rps=trace.clock.mean_rate_rps, requests=5).requests
+    assert recorded["prompt_tokens"].tolist() == [5, 4, 3, 2, 1]
+    assert recorded["output_tokens"].tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(recorded["arrival_s"] - recorded["arrival_s"][0], times_s - 3.0, atol=1e-6)
 
 
 # The keys

@@ -96,8 +96,8 @@ class Encoded:
         return params
 
     def _first_replayed(self, p: Any) -> int:
-        """Row of a trace that a replication begins at: the first one at the first, the others where they draw."""
-        return int(below(words_of(p, 0, STREAM_REPLAY)[0], len(self.tables.gaps))) if p.replication else 0
+        """Row of a trace that a replication begins at, as it draws it."""
+        return int(below(words_of(p, 0, STREAM_REPLAY)[0], len(self.tables.gaps)))
 
     @property
     def block_size(self) -> int:

@@ -70,6 +70,8 @@ def record(
 ) -> Recording:
     """Run one replication from its start until ``requests`` have finished, and keep all of it.
 
+    A replay begins at the first request of the trace, unlike those that latencies are estimated from.
+
     Parameters
     ----------
     point, run
@@ -90,6 +92,7 @@ def record(
         replication=replication,
         warmup_requests=0,
         requests=requests,
+        replay_from=0,
     )
     finished = _request_columns(raw.requests, saturated=arrival_rate_rps is None)
     return Recording(finished, _iteration_columns(raw.iterations))
@@ -103,10 +106,13 @@ def record_raw(
     replication: int,
     warmup_requests: int | None,
     requests: int,
+    replay_from: int | None = None,
     iteration_rows: int = ITERATION_ROWS,
 ) -> RawRecording:
     """Run ``advance_all`` until its window is complete, emptying the record whenever it is full."""
     params = encoded.for_replications([replication], arrival_rate_rps=arrival_rate_rps)
+    if replay_from is not None:
+        params["replay_from"] = replay_from
     params["warmup_requests"] = layout.NONE if warmup_requests is None else warmup_requests
     states = encoded.new_states(1, latencies=arrival_rate_rps is not None)
     x = states.x[0]
