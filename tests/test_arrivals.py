@@ -17,14 +17,15 @@ from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.engine.record import record
 from fastq.errors import SpecError
 from fastq.kernels import draws
-from fastq.model.arrivals import LARGEST_CV, SMALLEST_CV
+from fastq.model.arrival_process import LARGEST_CV, LARGEST_WEIBULL_CV, SMALLEST_CV
 from fastq.model.load import parse_spec
 from fastq.model.point import REPLAY, Arrivals
 from fastq.model.run import Run
 from fastq.model.trace_clock import UNIT_BITS, gaps_of_strides, trace_clock
 
 ITERATION_S = 0.001
-ENDS = [(name, cv) for name, largest in LARGEST_CV.items() for cv in (SMALLEST_CV, 0.5, 2.0, largest)]
+LARGEST = {"gamma": LARGEST_CV, "weibull": LARGEST_WEIBULL_CV}
+ENDS = [(name, cv) for name, largest in LARGEST.items() for cv in (SMALLEST_CV, 0.5, 2.0, largest)]
 
 
 def halves(process: str, cv: float | None) -> tuple[np.ndarray, np.ndarray]:
@@ -236,8 +237,8 @@ def spec_with(arrivals: dict, **sections: dict):
         ({"process": "gamma", "interarrival_cv": 0.001}, "arrivals.interarrival_cv"),
         ({"process": "weibull", "interarrival_cv": 9.0}, "arrivals.interarrival_cv"),
         ({"process": "gamma", "interarrival_cv": "2"}, "arrivals.interarrival_cv"),
-        ({"interarrival_cv": 2.0}, "is of the processes 'gamma' and 'weibull'; 'poisson' leaves no choice"),
-        ({"process": "deterministic", "interarrival_cv": 1.0}, "'deterministic' leaves no choice"),
+        ({"interarrival_cv": 2.0}, "is of the processes 'gamma' and 'weibull'; no other leaves a choice"),
+        ({"process": "deterministic", "interarrival_cv": 1.0}, "no other leaves a choice"),
         ({"process": "trace"}, "replays the requests of workload.trace.*lengths are laws"),
         ({"process": "hawkes"}, "arrivals.process"),
         ({"round_robin": 0}, "arrivals.round_robin"),
@@ -281,9 +282,58 @@ def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
         == 3
     )
     for other in (bursty.at_rates([1.0]), bursty.with_arrivals(rate_rps=1.0)):
-        assert (other.arrivals.process, other.arrivals.interarrival_cv) == ("gamma", 2.0)
-    assert bursty.with_arrivals(process="poisson").arrivals == Arrivals(rates_rps=(3.0,))
-    assert bursty.with_arrivals(round_robin=4).at_rates([1.0]).arrivals.round_robin == 4
+        assert other.point(0).arrivals == Arrivals("gamma", (1.0,), interarrival_cv=2.0)
+    assert bursty.with_arrivals(process="poisson").point(0).arrivals == Arrivals(rates_rps=(3.0,))
+    assert bursty.with_arrivals(round_robin=4).at_rates([1.0]).point(0).arrivals.round_robin == 4
+    with pytest.raises(SpecError, match=r"arrivals\.interarrival_cv.* is missing"):
+        bursty.with_arrivals(process="weibull")
+
+
+def test_processes_can_be_axes_and_cases_as_everything_but_rates():
+    spec = spec_with(
+        {"process": "gamma", "load": [0.5]},
+        grid={"arrivals.interarrival_cv": [0.5, 2.0], "arrivals": {"round_robin": [1, 4]}},
+    )
+    found = [spec.point(index) for index in range(len(spec))]
+    assert [(p.arrivals.interarrival_cv, p.arrivals.round_robin) for p in found] == [
+        (0.5, 1),
+        (0.5, 4),
+        (2, 1),
+        (2, 4),
+    ]
+    assert {p.arrivals.process for p in found} == {"gamma"}
+    assert found[2].axes == {"arrivals.interarrival_cv": 2.0, "arrivals.round_robin": 1}
+    by_case = spec_with(
+        {"interarrival_cv": 3.0},
+        cases=[
+            {"name": "smooth", "arrivals.process": "deterministic"},
+            {"name": "bursty", "arrivals": {"process": "gamma"}},
+        ],
+    )
+    assert [p.arrivals for p in by_case] == [
+        Arrivals("deterministic"),
+        Arrivals("gamma", interarrival_cv=3.0),
+    ]
+    assert spec.hash != by_case.hash
+    with pytest.raises(SpecError, match="can't be set where the grid or its cases vary it"):
+        by_case.with_arrivals(process="poisson")
+    with pytest.raises(SpecError, match="rates and loads are the same for every point"):
+        spec_with({}, cases=[{"name": "a", "arrivals": {"load": [0.5]}}])
+    with pytest.raises(SpecError, match=r"case 'trace': arrivals\.process = 'trace': replays"):
+        spec_with({}, cases=[{"name": "trace", "arrivals.process": "trace"}])
+    with pytest.raises(SpecError, match=r"arrivals\.interarrival_cv.* at most 8 with process 'weibull'"):
+        spec_with({"process": "weibull"}, grid={"arrivals.interarrival_cv": [2.0, 9.0]})
+
+
+def test_overriding_the_process_drops_the_spread_of_the_file_but_not_one_that_is_set():
+    bursty = {**SPEC, "arrivals": {"process": "gamma", "interarrival_cv": 2.0}}
+    poisson = parse_spec(bursty, source="spec", overrides=[("arrivals.process", "poisson")])
+    assert poisson.point(0).arrivals == Arrivals()
+    overrides = [("arrivals.interarrival_cv", "3"), ("arrivals.process", "weibull")]
+    weibull = parse_spec(bursty, source="spec", overrides=overrides)
+    assert weibull.point(0).arrivals == Arrivals("weibull", interarrival_cv=3.0)
+    origins = {each.key: each.origin for each in weibull.resolved()}
+    assert origins["arrivals.process"] == origins["arrivals.interarrival_cv"] == "--set"
 
 
 def test_draws_that_are_independent_between_points_depend_on_the_process():

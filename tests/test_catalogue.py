@@ -48,6 +48,7 @@ POINTS = {
     "quickstart": 2304,
     "paper-table-1": 6,
     "paper-table-1-predicted": 12,
+    "bursts": 81,
     "metastable": 208,
     "paper-figure-2": 1,
     "rtx-4090": 2,

@@ -76,7 +76,7 @@ def test_the_tour_of_the_readme(tmp_path, monkeypatch, capsys):
             names = {}
             exec(text.replace('"a100.toml"', f'"a100.toml", {[(k, str(v)) for k, v in TINY.items()]}'), names)
     assert {"simulate", "theory", "sweep", "map", "status", "info", "help", "workload"} <= set(ran)
-    assert ran.count("map") == 4
+    assert ran.count("map") == 5
     for picture in ("latency.png", "queue.png", "map.png", "lines.svg", "theory.pdf", "mine.parquet"):
         assert Path(picture).stat().st_size > 0
 

@@ -446,5 +446,5 @@ def test_a_data_set_of_bursts_does_not_answer_for_poisson_arrivals(tmp_path):
         source="swept",
     )
     fastq.sweep(spec.with_run(requests=200), tmp_path / "results", workers=1, threads=2)
-    with pytest.raises(fastq.SpecError, match=r"the plan's arrivals are Poisson, those of .* gamma"):
+    with pytest.raises(fastq.SpecError, match=r'arrivals\.process: "gamma" there, not set in the plan'):
         fastq.plan(asked(), data_set=tmp_path / "results")

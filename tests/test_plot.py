@@ -123,6 +123,39 @@ def test_what_limits_throughput_is_not_called_the_limit_of_another_boundary(
     assert ">limited by" not in lines
 
 
+def test_objectives_that_no_rate_meets_are_shown_as_such(points: pa.Table, tmp_path: Path) -> None:
+    rates = points["service_rate_rps"].to_pylist()
+    unmet = points.set_column(
+        points.schema.get_field_index("service_rate_rps"),
+        "service_rate_rps",
+        pa.array([*rates[:-3], None, None, None]),
+    )
+    words: dict[str, Any] = {"title": "t", "note": "n", "size": SIZE, "boundary": BOUNDARIES["slo"]}
+    drawn = svg(draw_boundary_map(chosen(unmet), **words), tmp_path / "map.svg")
+    assert "no rate meets the objectives" in drawn
+    assert "not run yet" not in drawn
+    met = svg(draw_boundary_map(chosen(points), **words), tmp_path / "met.svg")
+    assert "no rate meets the objectives" not in met
+
+
+def test_labels_of_curves_side_by_side_do_not_cover_each_other(points: pa.Table) -> None:
+    from matplotlib.figure import Figure
+
+    selection = chosen(points, seqs="64")
+    axes = Figure(figsize=(4, 3)).subplots()
+    selection.x.dress(axes, "x", labelled=True, room_em=20)
+    selection.y.dress(axes, "y", labelled=True, room_em=20)
+    steep = np.tile(np.geomspace(1, 1.5, len(selection.x.values)) ** 2, (len(selection.y.values), 1))
+    draw_curves(axes, selection, steep, [1.5, 1.52, 1.54], SIZE)
+    heights = sorted(
+        np.log(text.get_position()[1]) if selection.y.kind == "log" else text.get_position()[1]
+        for text in axes.texts
+    )
+    assert len(heights) == 3
+    edges = selection.y.edges
+    assert min(np.diff(heights)) > 0.07 * (edges[-1] - edges[0])
+
+
 def test_points_that_are_not_finished_are_shown_as_such(points: pa.Table, tmp_path: Path) -> None:
     figure = draw_boundary_map(chosen(points.slice(0, 50)), title="t", note="n", size=SIZE)
     assert "not run yet" in svg(figure, tmp_path / "map.svg")

@@ -498,7 +498,7 @@ def test_lengths_are_bounded_after_scaling():
         ({"scheduler__preset": "VLLM"}, "scheduler.preset", "vllm, paper"),
         ({"scheduler__admission": "promt"}, "scheduler.admission", "did you mean prompt"),
         ({"scheduler__preemption": "swap"}, "scheduler.preemption", "recompute, restart"),
-        ({"arrivals__process": "gamma"}, "arrivals.process", "poisson"),
+        ({"arrivals__process": "hawkes"}, "arrivals.process", "poisson"),
         ({"arrivals__rate": 1}, "arrivals.rate", "did you mean rate_rps"),
         ({"arrivals__rate_rps": 0}, "arrivals.rate_rps", ">="),
         ({"arrivals__rate_rps": []}, "arrivals.rate_rps", "at least one"),
@@ -561,7 +561,7 @@ def test_replacing_the_run_and_the_rates():
     measured = spec.at_rates([1.0, 3.0])
     assert measured.run.measure == ("boundary", "rates")
     assert measured.point(0).arrivals.rates_rps == (1.0, 3.0)
-    assert measured.with_arrivals(load=0.5).arrivals == Arrivals("poisson", (), (0.5,))
+    assert measured.with_arrivals(load=0.5).point(0).arrivals == Arrivals("poisson", (), (0.5,))
     with pytest.raises(SpecError, match=r"arrivals\.rate_rps\[1\] = -1"):
         spec.at_rates([1, -1])
     with pytest.raises(SpecError, match="replications"):

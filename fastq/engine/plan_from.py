@@ -94,13 +94,13 @@ class _Grid:
         measured = "rates" in self.manifest.tables
         self._loads: list[float] = list(canonical["arrivals"].get("load") or []) if measured else []
         self._limited = bool(plan.limits.objectives)
-        self._check_arrivals(canonical)
+        self._check_arrivals()
         if self._limited:
             self._check_objectives(canonical)
         self._read()
         self._tell(canonical)
 
-    def _check_arrivals(self, canonical: Mapping[str, Any]) -> None:
+    def _check_arrivals(self) -> None:
         if self._plan.demand.is_shared:
             raise SpecError(
                 "a data set knows one number of replicas that share bursts, and a plan tries many; leave --from out "
@@ -108,17 +108,6 @@ class _Grid:
                 source=self._plan.source,
                 key="demand.arrivals",
                 value=self._plan.demand.arrivals.process,
-            )
-        there = canonical["arrivals"]
-        if (self._limited or self._loads) and (there["process"], there.get("round_robin", 1)) != (
-            "poisson",
-            1,
-        ):
-            raise SpecError(
-                f"the plan's arrivals are Poisson, those of {self.name} {there['process']}: sweep with "
-                'arrivals.process = "poisson", or leave --from out and simulate',
-                source=self._plan.source,
-                key="demand.arrivals",
             )
 
     def _check_objectives(self, canonical: Mapping[str, Any]) -> None:

@@ -10,9 +10,10 @@ import itertools
 import json
 from typing import TYPE_CHECKING, cast
 
+from fastq.model.arrival_process import PROCESS_KEY, ROUND_ROBIN_KEY
 from fastq.model.iteration_time import Plane
 from fastq.model.lengths import LengthLaw
-from fastq.model.point import REPLAY
+from fastq.model.point import POISSON, REPLAY
 from fastq.model.resolve import settled
 from fastq.model.settings import HOST_KEY, JUMP_BEYOND_KEY, JUMP_KEY, SETTINGS, TERM_KEYS, ReplicaEntry, Value
 from fastq.model.version import RESULTS_VERSION
@@ -60,17 +61,15 @@ def canonical_document(spec: Spec) -> dict[str, object]:
 
 
 def _arrivals(spec: Spec) -> dict[str, object]:
-    arrivals = spec.arrivals
-    document: dict[str, object] = {"process": arrivals.process}
-    if arrivals.interarrival_cv is not None:
-        document["interarrival_cv"] = arrivals.interarrival_cv
-    if arrivals.round_robin != 1:
-        document["round_robin"] = arrivals.round_robin
-    if arrivals.process == REPLAY:
+    """Describe the rates and the process where all points have one; its other keys are settings."""
+    processes = {str(settled(layer)[PROCESS_KEY]) for layer in _modes(spec)}
+    processes.update(str(value) for axis in spec.axes if axis.key == PROCESS_KEY for value in axis.settings)
+    document: dict[str, object] = {"process": processes.pop() if len(processes) == 1 else sorted(processes)}
+    if REPLAY in (document["process"], *processes):
         laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
         document["clocks"] = [[law.digest, law.clock.digest] for law in laws if law.clock is not None]
     if "rates" in spec.run.measure:
-        document |= {"rate_rps": list(arrivals.rates_rps), "load": list(arrivals.loads)}
+        document |= {"rate_rps": list(spec.rates.rates_rps), "load": list(spec.rates.loads)}
     return document
 
 
@@ -120,11 +119,18 @@ def _settings(spec: Spec, layer: Layer) -> dict[str, object]:
             values["workload"] = values.pop(key)
     if "iteration_time.constant" in values:
         values[_PLANES] = (Plane(base_ps=cast("int", values.pop("iteration_time.constant"))),)
+    hidden = {*varied, *_DECIDES_ONLY_OTHERS, *_idle_process_keys(values)}
     return {
         key: _canonical(key, value)
         for key, value in sorted(_without_idle_terms(values, varied).items())
-        if key not in varied and key not in _DECIDES_ONLY_OTHERS
+        if key not in hidden
     }
+
+
+def _idle_process_keys(values: Layer) -> set[str]:
+    """Find keys of the arrival process that say what holds without them."""
+    idle = {PROCESS_KEY} if values[PROCESS_KEY] == POISSON else set()
+    return idle if values.get(ROUND_ROBIN_KEY, 1) != 1 else {*idle, ROUND_ROBIN_KEY}
 
 
 def _without_idle_terms(values: Layer, varied: Collection[str] = ()) -> Layer:

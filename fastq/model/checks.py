@@ -11,10 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from fastq.model import resolve
-from fastq.model.arrivals import check_clock
+from fastq.model.arrival_process import CV_KEY, PROCESS_KEYS, check_process, check_spread_is_used
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
-from fastq.model.point import REPLAY
 from fastq.model.reading import Place
 from fastq.model.settings import DEFAULTS, HOST_KEY, TERM_KEYS
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from fastq.model.grid import Axis
     from fastq.model.law_cache import Side
     from fastq.model.marginals import Marginal
-    from fastq.model.point import Arrivals
+    from fastq.model.point import Rates
     from fastq.model.replica import Replica
     from fastq.model.run import Run
     from fastq.model.settings import Layer, Value
@@ -50,25 +49,29 @@ _LONGEST_SPAN_S = 4e9
 """Longest simulated time, s, of a warm-up or a window: the clock, 63 bits of nanoseconds, holds both."""
 
 
-def check_rates(run: Run, arrivals: Arrivals, place: Place) -> None:
+def check_rates(run: Run, rates: Rates, place: Place) -> None:
     """Refuse measure ``rates`` without a rate, or with one so small that the clock would overflow."""
     if "rates" not in run.measure:
         return
-    if not arrivals.rates_rps and not arrivals.loads:
+    if not rates.rates_rps and not rates.loads:
         raise place.at("arrivals.rate_rps").missing(
             'is missing: measure "rates" needs arrivals.rate_rps (requests/s) or arrivals.load '
             "(shares of theory_rate_rps)"
         )
-    if arrivals.rates_rps:
-        _check_span(run, min(arrivals.rates_rps), place)
+    if rates.rates_rps:
+        _check_span(run, min(rates.rates_rps), place)
 
 
-def check_clocks(spec: Spec) -> None:
-    """Refuse to replay what is no trace with a clock."""
-    if spec.arrivals.process == REPLAY:
-        for number in range(len(spec.case_layers)):
-            for source in _sources(spec, number, "prompt_tokens"):
-                check_clock(source, _place(spec, number).at("arrivals.process"))
+def check_arrivals(spec: Spec) -> None:
+    """Refuse arrival processes that a point can't have, and a spread that none has a use for."""
+    layers: list[Layer] = []
+    keys = (*PROCESS_KEYS, "workload.trace", "workload.catalogue")
+    for number in range(len(spec.case_layers)):
+        choices = {key: values for key in keys if (values := _values(spec, number, key))}
+        for chosen in itertools.product(*choices.values()):
+            layers.append(dict(zip(choices, chosen, strict=True)))
+            check_process(layers[-1], _place(spec, number).at)
+    check_spread_is_used(layers, spec.place.at(CV_KEY))
 
 
 def check_objectives(run: Run, slo: tuple[Objective, ...], place: Place) -> None:

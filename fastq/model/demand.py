@@ -6,11 +6,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastq.model.arrivals import check_clock, read_arrivals
+from fastq.model.arrival_process import CV_KEY, PROCESS_KEY, check_process, check_spread_is_used
 from fastq.model.law_cache import LawCache, lengths
 from fastq.model.mixture import Part, mixed_law
 from fastq.model.plan import HOURS, Demand
-from fastq.model.point import REPLAY, Arrivals
+from fastq.model.point import POISSON, REPLAY
 from fastq.model.reading import (
     Place,
     exact,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from fastq.model.trace import Trace
 
 DEMAND_KEYS = ("workload", "peak_rps", "hourly_rps", "growth", "arrivals")
-PROCESSES = ("poisson", "gamma", REPLAY)
+PROCESSES = (POISSON, "gamma", REPLAY)
+PROCESS_LEAVES = ("process", "interarrival_cv")
 WORKLOAD_KEYS = tuple(key.partition(".")[2] for key in SETTINGS if key.startswith("workload."))
 PART_KEYS = ("name", "share", *WORKLOAD_KEYS)
 
@@ -58,30 +59,30 @@ def read_demand(value: object, place: Place) -> Demand:
             "is missing: give a table as the [workload] of a spec, or several [[demand.workload]] with a share each"
         )
     layer, mixture = _read_workloads(table["workload"], place.below(".workload"))
-    arrivals = _read_process(table.get("arrivals", {}), place.below(".arrivals"))
-    if arrivals.process == REPLAY:
-        check_clock(
-            layer.get("workload.trace", layer.get("workload.catalogue")), place.below(".arrivals.process")
-        )
+    layer = {**layer, **_read_process(table.get("arrivals", {}), place.below(".arrivals"))}
+    check_process({PROCESS_KEY: POISSON, **layer}, lambda key: place.below(f".{key}"))
+    check_spread_is_used([{PROCESS_KEY: POISSON, **layer}], place.below(f".{CV_KEY}"))
     return Demand(
         layer=layer,
         mixture=mixture,
         rates_rps=_read_rates(table, place),
         growth=read_real(table.get("growth", 1.0), place.below(".growth"), LEAST_GROWTH, MOST_GROWTH),
-        arrivals=arrivals,
     )
 
 
-def _read_process(value: object, place: Place) -> Arrivals:
+def _read_process(value: object, place: Place) -> Layer:
     """Read when requests arrive: the process alone, since the demand has the rates."""
     table = read_table(
         value, place, 'must be a table, { process = "gamma", interarrival_cv = 3 } for example'
     )
     for key, entry in table.items():
-        if key not in ("process", "interarrival_cv"):
-            raise place.below(f".{key}").error(unknown(key, ("process", "interarrival_cv")), entry)
-    read_choice(table.get("process", PROCESSES[0]), place.below(".process"), PROCESSES)
-    return read_arrivals(table, place)
+        if key not in PROCESS_LEAVES:
+            raise place.below(f".{key}").error(unknown(key, PROCESS_LEAVES), entry)
+    read_choice(table.get("process", POISSON), place.below(".process"), PROCESSES)
+    return {
+        f"arrivals.{leaf}": SETTINGS[f"arrivals.{leaf}"].read(entry, place.below(f".{leaf}"))
+        for leaf, entry in table.items()
+    }
 
 
 def _read_workloads(value: object, place: Place) -> tuple[Layer, str]:

@@ -109,13 +109,8 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def _arrivals(spec: Spec) -> list[ResolvedKey]:
-    arrivals = spec.arrivals
-    entries: dict[str, tuple[str, SpecValue]] = {"process": (arrivals.process, arrivals.process)}
-    if arrivals.interarrival_cv is not None:
-        entries["interarrival_cv"] = shown_number(arrivals.interarrival_cv), arrivals.interarrival_cv
-    if arrivals.round_robin != 1:
-        entries["round_robin"] = str(arrivals.round_robin), arrivals.round_robin
-    for name, rates in (("rate_rps", arrivals.rates_rps), ("load", arrivals.loads)):
+    entries: dict[str, tuple[str, SpecValue]] = {}
+    for name, rates in (("rate_rps", spec.rates.rates_rps), ("load", spec.rates.loads)):
         if rates:
             entries[name] = ", ".join(map(shown_number, rates)), list(rates)
     return _keys(spec, "arrivals", entries)

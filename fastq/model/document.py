@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastq.errors import SpecError
-from fastq.model.arrivals import ARRIVAL_KEYS
+from fastq.model.arrival_process import CV_KEY, PROCESS_KEY
+from fastq.model.arrivals import ARRIVAL_KEYS, RATE_KEYS
 from fastq.model.reading import Place, nearest_key, read_table, unknown
 from fastq.model.run import RUN_KEYS
 from fastq.model.settings import SECTIONS, SETTINGS, Value, check_rivals, flat_keys, unknown_key
@@ -17,23 +18,19 @@ from fastq.model.slo import SLO_KEYS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TABLES = ("title", *SECTIONS, "arrivals", "slo", "run", "grid", "cases")
+TABLES = ("title", *SECTIONS, "slo", "run", "grid", "cases")
 OVERRIDE = "--set"
 
 _OUTSIDE_GRID = (
     "title",
     *SETTINGS,
     *(f"run.{leaf}" for leaf in RUN_KEYS),
-    *(f"arrivals.{leaf}" for leaf in ARRIVAL_KEYS),
+    *(f"arrivals.{leaf}" for leaf in RATE_KEYS),
     *(f"slo.{leaf}" for leaf in SLO_KEYS),
 )
 
-_ARRIVAL_RIVALS = {
-    "rate_rps": ("rate_rps", "load"),
-    "load": ("rate_rps", "load"),
-    "process": ("interarrival_cv",),
-}
-"""By key of ``arrivals``: what the file says that a new value leaves nothing of."""
+
+_RATES = tuple(f"arrivals.{leaf}" for leaf in RATE_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +57,10 @@ class Document:
         Axes, by dotted key, the slowest first.
     cases
         Entries of the axis of cases; ``None`` without.
-    run, arrivals, slo
+    run, slo
         Their tables.
+    arrivals
+        The rates in their table.
     overridden
         Keys that ``--set`` gave.
     """
@@ -92,6 +91,14 @@ def take_apart(document: Mapping[str, object], place: Place) -> Document:
             meant = nearest_key(name, [*TABLES, *SETTINGS])
             raise place.at(name or "''").error(unknown(name, TABLES, meant), value)
     settings = {name: table[name] for name in SECTIONS if name in table}
+    rates: dict[str, object] = {}
+    if "arrivals" in table:
+        arrivals = read_table(table["arrivals"], place.at("arrivals"), "must be a table")
+        for leaf, value in arrivals.items():
+            if leaf not in ARRIVAL_KEYS:
+                raise place.at(f"arrivals.{leaf}").error(unknown(leaf, ARRIVAL_KEYS), value)
+        rates = {leaf: value for leaf, value in arrivals.items() if leaf in RATE_KEYS}
+        settings["arrivals"] = {leaf: value for leaf, value in arrivals.items() if leaf not in rates}
     grid = read_table(
         table.get("grid", {}), place.at("grid"), "must be a table of axes: dotted keys and their values"
     )
@@ -107,7 +114,7 @@ def take_apart(document: Mapping[str, object], place: Place) -> Document:
         },
         cases=Written(table["cases"], place.at("cases")) if "cases" in table else None,
         run=dict(read_table(table.get("run", {}), place.at("run"), "must be a table")),
-        arrivals=dict(read_table(table.get("arrivals", {}), place.at("arrivals"), "must be a table")),
+        arrivals=rates,
         slo=dict(read_table(table.get("slo", {}), place.at("slo"), "must be a table")),
         overridden=set(),
     )
@@ -120,12 +127,13 @@ def settable_keys() -> list[str]:
 
 def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
     section = key.partition(".")[0]
-    if key in ("arrivals", "arrivals.rate_rps", "arrivals.load"):
+    inner = value if isinstance(value, dict) and key == "arrivals" else {}
+    if key in _RATES or any(f"{key}.{leaf}" in _RATES for leaf in inner):
         why = (
             "rates and loads can't be an axis: they never multiply the points of a grid, they are a second "
             "dimension; set arrivals.rate_rps = [...] or arrivals.load = [...]"
         )
-    elif section in ("arrivals", "run", "slo", "title"):
+    elif section in ("run", "slo", "title"):
         why = f"{key} can't be an axis: it holds for the whole sweep; set it as {key}, outside the grid"
     else:
         return
@@ -142,10 +150,8 @@ def override(document: Document, name: str, text: str) -> None:
         document.title = value
     elif section == "run" and leaf in RUN_KEYS:
         document.run[leaf] = value
-    elif section == "arrivals" and leaf in ARRIVAL_KEYS:
-        for rival in _ARRIVAL_RIVALS.get(leaf, ()):
-            document.arrivals.pop(rival, None)
-        document.arrivals[leaf] = value
+    elif key in _RATES:
+        document.arrivals = {leaf: value}
     elif section == "slo" and leaf.partition(".")[0] in SLO_KEYS:
         _override_objective(document, leaf, value)
     elif section == "grid":
@@ -203,6 +209,9 @@ def _override_setting(document: Document, key: str, value: object, place: Place)
         return
     for rival in SETTINGS[key].rivals:
         document.base.pop(rival, None)
+    if key == PROCESS_KEY and CV_KEY not in document.overridden:
+        # Another process may have no use for the spread that the file has.
+        document.base.pop(CV_KEY, None)
     document.base[key] = Written(value, place)
     if document.cases is not None:
         document.cases = Written(_without(document.cases.value, hidden), document.cases.place)

@@ -221,18 +221,23 @@ def _read_case(value: object, place: Place) -> Case:
     table = dict(read_table(value, place, "must be a table with a name and settings"))
     if "name" not in table:
         raise place.below(".name").missing('every case needs a name, as in name = "2:1"')
-    name = read_text(table.pop("name"), place.below(".name"), "must be a text that is not empty")
+    case = read_text(table.pop("name"), place.below(".name"), "must be a text that is not empty")
     for key, entry in table.items():
         section = key.partition(".")[0]
-        if section in ("arrivals", "run", "grid", "title"):
+        if section in ("run", "grid", "title"):
             raise place.below(f".{key}").error(
-                f"a case holds settings of {', '.join(SECTIONS)}; {section} is the same for every point"
-                f"{' (rates and loads are a list in [arrivals])' if section == 'arrivals' else ''}",
+                f"a case holds settings of {', '.join(SECTIONS)}; {section} is the same for every point",
                 entry,
             )
+        inner = entry if isinstance(entry, dict) and key == "arrivals" else {}
+        for name in (key, *(f"{key}.{leaf}" for leaf in inner)):
+            if name in ("arrivals.rate_rps", "arrivals.load"):
+                raise place.below(f".{name}").error(
+                    "rates and loads are the same for every point, a list in [arrivals]", entry
+                )
         if section not in SECTIONS:
             raise place.below(f".{key}").error(unknown(section, ("name", *SECTIONS)), entry)
-    return Case(name, read_layer(table, place))
+    return Case(case, read_layer(table, place))
 
 
 def count_points(cases: tuple[Case, ...], axes: tuple[Axis, ...], place: Place) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastq.errors import SpecError
-from fastq.model.arrivals import read_arrivals
+from fastq.model.arrivals import read_rates
 from fastq.model.catalogue import locate
 from fastq.model.document import OVERRIDE, Document, override, read_base, read_title, take_apart
 from fastq.model.grid import check_axes, read_axis, read_cases
@@ -91,7 +91,7 @@ def parse_spec(
         title=read_title(written),
         source=source,
         run=read_run(written.run, written.section("run")),
-        arrivals=read_arrivals(written.arrivals, written.section("arrivals")),
+        rates=read_rates(written.arrivals, written.section("arrivals")),
         slo=read_slo(written.slo, written.section("slo")),
         base=read_base(written),
         cases=read_cases(written.cases.value, written.cases.place, axes) if written.cases else (),

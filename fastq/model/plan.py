@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastq.model.arrivals import MAX_ROUND_ROBIN
+from fastq.model.arrival_process import MAX_ROUND_ROBIN, PROCESS_KEY, ROUND_ROBIN_KEY, arrival_process
 from fastq.model.lengths import LengthLaw
-from fastq.model.point import REPLAY
+from fastq.model.point import POISSON, REPLAY, Rates
 from fastq.model.spec import Spec
 
 if TYPE_CHECKING:
@@ -30,22 +30,25 @@ class Demand:
     Parameters
     ----------
     layer
-        Settings ``workload.*`` of a spec; where several workloads are mixed, their joint law.
+        Settings ``workload.*`` of a spec; where several workloads are mixed, their joint law. And those of the
+        process of the arrivals at all replicas together.
     mixture
         The workloads that were mixed and their shares, as text; empty where there is one.
     rates_rps
         Arrival rates without growth, requests/s: the peak, or one for each hour of the day.
     growth
         Factor on all of them.
-    arrivals
-        Process of the arrivals at all replicas together.
     """
 
     layer: Layer
     mixture: str
     rates_rps: tuple[float, ...]
     growth: float
-    arrivals: Arrivals
+
+    @property
+    def arrivals(self) -> Arrivals:
+        """Process of the arrivals at all replicas together."""
+        return arrival_process({PROCESS_KEY: POISSON, **self.layer})
 
     @property
     def is_shared(self) -> bool:
@@ -53,7 +56,7 @@ class Demand:
 
         Poisson arrivals are not: each request goes to one of the replicas at random, however many there are.
         """
-        return self.arrivals.process != "poisson"
+        return self.arrivals.process != POISSON
 
     @property
     def clock(self) -> TraceClock | None:
@@ -162,15 +165,13 @@ class Plan:
             title=option.name,
             source=self.place_of(option),
             run=self.run,
-            arrivals=self._arrivals(replicas),
+            rates=Rates(),
             slo=self.limits.objectives,
-            base={**self.demand.layer, **option.layer},
+            base={**self.demand.layer, **option.layer, **self._sharing(replicas)},
             cases=(),
             axes=tuple(axes),
             origins={},
         )
 
-    def _arrivals(self, replicas: int) -> Arrivals:
-        if not self.demand.is_shared:
-            return self.demand.arrivals
-        return replace(self.demand.arrivals, round_robin=min(replicas, MAX_ROUND_ROBIN))
+    def _sharing(self, replicas: int) -> Layer:
+        return {ROUND_ROBIN_KEY: min(replicas, MAX_ROUND_ROBIN)} if self.demand.is_shared else {}

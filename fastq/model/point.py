@@ -15,24 +15,37 @@ if TYPE_CHECKING:
 
 Scalar = str | int | float | None
 
-REPLAY = "trace"
-"""The arrival process that replays a trace."""
+POISSON, REPLAY = "poisson", "trace"
+"""The arrival process by default, and the one that replays a trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Arrival rates to run at: requests/s, or shares of a point's ``theory_rate_rps``.
+
+    Parameters
+    ----------
+    rates_rps
+        Requests/s. Exactly one of the two is given with measure ``rates``; without that measure nothing runs at them.
+    loads
+        Shares of the point's ``theory_rate_rps``.
+    """
+
+    rates_rps: tuple[float, ...] = ()
+    loads: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """A renewal process and the rates to run it at.
+    """An arrival process and the rates to run it at.
 
     Parameters
     ----------
     process
         ``poisson``, ``gamma``, ``weibull``, ``deterministic``, or ``trace``: the requests of ``workload.trace`` in
         their order, with its interarrival times stretched to the rate.
-    rates_rps
-        Arrival rates, requests/s. Exactly one of the two is given with measure ``rates``; without that
-        measure nothing runs at them.
-    loads
-        Arrival rates as shares of the point's ``theory_rate_rps``.
+    rates_rps, loads
+        As of :class:`Rates`.
     interarrival_cv
         Coefficient of variation of the interarrival times, of ``gamma`` and ``weibull``; ``None`` for the others,
         which leave no choice.
@@ -41,7 +54,7 @@ class Arrivals:
         process is that of all of them together.
     """
 
-    process: str = "poisson"
+    process: str = POISSON
     rates_rps: tuple[float, ...] = ()
     loads: tuple[float, ...] = ()
     interarrival_cv: float | None = None
@@ -64,7 +77,7 @@ class Point:
     law
         Law of the lengths, scaled.
     arrivals
-        Process and rates, the same for all points.
+        Process and rates; the rates are the same for all points.
     replica, iteration_time, scheduler
         The system.
     """

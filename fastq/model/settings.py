@@ -13,6 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from fastq.errors import SpecError
+from fastq.model.arrival_process import (
+    CV_KEY,
+    LARGEST_CV,
+    MAX_ROUND_ROBIN,
+    PROCESS_KEY,
+    PROCESSES,
+    ROUND_ROBIN_KEY,
+    SMALLEST_CV,
+)
 from fastq.model.catalogue import load_replica, load_workload, replica_path
 from fastq.model.duration import read_duration_ps, seconds, shown_duration
 from fastq.model.iteration_time import (
@@ -26,6 +35,7 @@ from fastq.model.iteration_time import (
 )
 from fastq.model.lengths import LengthLaw
 from fastq.model.marginals import Marginal, read_marginal
+from fastq.model.point import POISSON
 from fastq.model.reading import (
     Place,
     nearest_key,
@@ -254,6 +264,9 @@ _ALL = (
     _word("scheduler.admission", tuple(Admission)),
     _word("scheduler.preemption", tuple(Preemption)),
     _word("scheduler.token_convention", tuple(TokenConvention)),
+    _word(PROCESS_KEY, PROCESSES),
+    _real(CV_KEY, SMALLEST_CV, LARGEST_CV),
+    _whole(ROUND_ROBIN_KEY, 1, MAX_ROUND_ROBIN, "replicas"),
 )
 
 SETTINGS: dict[str, Setting] = {setting.key: setting for setting in _ALL}
@@ -267,7 +280,7 @@ HOST_KEY = "iteration_time.host_ms"
 
 JUMP_KEY, JUMP_BEYOND_KEY = "iteration_time.jump_ms", f"iteration_time.{JUMP_BEYOND}"
 
-SECTIONS = ("workload", "replica", "iteration_time", "scheduler")
+SECTIONS = ("workload", "replica", "iteration_time", "scheduler", "arrivals")
 
 DEFAULTS: dict[str, Value] = {
     "workload.prompt_scale": 1.0,
@@ -278,6 +291,7 @@ DEFAULTS: dict[str, Value] = {
     "replica.watermark": 0.0,
     "replica.max_model_len": None,
     "scheduler.preset": "vllm",
+    PROCESS_KEY: POISSON,
 }
 
 

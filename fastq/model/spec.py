@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from fastq.errors import SpecError
 from fastq.model import resolve
-from fastq.model.arrivals import read_arrivals
+from fastq.model.arrival_process import CV_KEY, PROCESS_KEYS, arrival_process
+from fastq.model.arrivals import read_rates
 from fastq.model.canonical import canonical_document, hash_of
-from fastq.model.checks import check_clocks, check_combinations, check_objectives, check_rates
+from fastq.model.checks import check_arrivals, check_combinations, check_objectives, check_rates
 from fastq.model.describe import ResolvedKey, resolved_keys
 from fastq.model.document import OVERRIDE
 from fastq.model.feasibility import infeasible_parts
 from fastq.model.grid import Axis, Case, count_points
 from fastq.model.law_cache import LawCache, lengths
-from fastq.model.point import Arrivals, Point
+from fastq.model.point import Point, Rates
 from fastq.model.reading import Place
 from fastq.model.run import MEASURES, RUN_KEYS, Run, read_run
 from fastq.model.settings import SETTINGS, Layer, overlay
@@ -62,8 +63,8 @@ class Spec:
         File, or other origin, for messages.
     run
         How much is simulated.
-    arrivals
-        Process and rates, the same for all points.
+    rates
+        Arrival rates to run at, the same for all points.
     slo
         Service-level objectives, the same for all points.
     base
@@ -82,19 +83,19 @@ class Spec:
         title: str,
         source: str,
         run: Run,
-        arrivals: Arrivals,
+        rates: Rates,
         slo: tuple[Objective, ...],
         base: Layer,
         cases: tuple[Case, ...],
         axes: tuple[Axis, ...],
         origins: Mapping[str, str],
     ) -> None:
-        self.title, self.source, self.run, self.arrivals, self.slo = title, source, run, arrivals, slo
+        self.title, self.source, self.run, self.rates, self.slo = title, source, run, rates, slo
         self.base, self.cases, self.axes, self.origins = base, cases, axes, origins
         self._prepare()
         check_combinations(self)
-        check_clocks(self)
-        check_rates(run, arrivals, self.place)
+        check_arrivals(self)
+        check_rates(run, rates, self.place)
         check_objectives(run, slo, self.place)
 
     def _prepare(self) -> None:
@@ -111,10 +112,11 @@ class Spec:
         self._replicas = _Part(self, _REPLICA_KEYS, lambda values: resolve.replica(values, place))
         self._iteration_times = _Part(self, _TIME_KEYS, lambda values: resolve.iteration_time(values, place))
         self._schedulers = _Part(self, _SCHEDULER_KEYS, resolve.scheduler)
+        self._processes = _Part(self, frozenset(PROCESS_KEYS), arrival_process)
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy elsewhere needs; what can be made from it stays here."""
-        names = ("title", "source", "run", "arrivals", "slo", "base", "cases", "axes", "origins")
+        names = ("title", "source", "run", "rates", "slo", "base", "cases", "axes", "origins")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: Mapping[str, object]) -> None:
@@ -180,7 +182,9 @@ class Spec:
                 for axis, position in zip(self.axes, positions[1:], strict=True)
             },
             law=self.laws.law(self._lengths.at(positions)),
-            arrivals=self.arrivals,
+            arrivals=replace(
+                self._processes.at(positions), rates_rps=self.rates.rates_rps, loads=self.rates.loads
+            ),
             replica=self._replicas.at(positions),
             iteration_time=self._iteration_times.at(positions),
             scheduler=self._schedulers.at(positions),
@@ -275,48 +279,55 @@ class Spec:
         )
 
     def with_arrivals(self, **changes: object) -> Spec:
-        """Return the spec with other arrivals, as in ``spec.with_arrivals(rate_rps=[1.0, 3.0])``."""
-        table: dict[str, object] = {**_process_table(self.arrivals), **changes}
-        if "process" in changes and "interarrival_cv" not in changes:
-            table.pop("interarrival_cv", None)
-        if not {"rate_rps", "load"} & set(changes):
-            table |= {"rate_rps": self.arrivals.rates_rps} if self.arrivals.rates_rps else {}
-            table |= {"load": self.arrivals.loads} if self.arrivals.loads else {}
+        """Return the spec with other arrivals, as in ``spec.with_arrivals(process="trace", rate_rps=[1.0, 3.0])``."""
+        rates = {name: value for name, value in changes.items() if f"arrivals.{name}" not in PROCESS_KEYS}
+        place = self.place.at("arrivals")
+        base = dict(self.base)
+        if "process" in changes:
+            base.pop(CV_KEY, None)
+        for name, value in changes.items():
+            key = f"arrivals.{name}"
+            if key in PROCESS_KEYS:
+                self._refuse_varied(key, value)
+                base[key] = SETTINGS[key].read(value, self.place.at(key))
         return self._with(
-            arrivals=read_arrivals(table, self.place.at("arrivals")),
+            base=base,
+            rates=read_rates(rates, place) if rates else self.rates,
             keys=[f"arrivals.{key}" for key in changes],
         )
+
+    def _refuse_varied(self, key: str, value: object) -> None:
+        if any(axis.key == key for axis in self.axes) or any(key in case.layer for case in self.cases):
+            raise self.place.at(key).error("can't be set where the grid or its cases vary it", value)
 
     def at_rates(self, rates_rps: Sequence[float]) -> Spec:
         """Return the spec that measures some arrival rates, requests/s, too, in place of its own."""
         measure = tuple(name for name in MEASURES if name in (*self.run.measure, "rates"))
         return self._with(
             run=replace(self.run, measure=measure),
-            arrivals=read_arrivals(
-                {**_process_table(self.arrivals), "rate_rps": rates_rps}, self.place.at("arrivals")
-            ),
+            rates=read_rates({"rate_rps": rates_rps}, self.place.at("arrivals")),
             keys=["run.measure", "arrivals.rate_rps"],
         )
 
-    def _with(self, *, keys: Sequence[str], run: Run | None = None, arrivals: Arrivals | None = None) -> Spec:
+    def _with(
+        self,
+        *,
+        keys: Sequence[str],
+        run: Run | None = None,
+        rates: Rates | None = None,
+        base: Layer | None = None,
+    ) -> Spec:
         return Spec(
             title=self.title,
             source=self.source,
             run=run or self.run,
-            arrivals=arrivals or self.arrivals,
+            rates=rates or self.rates,
             slo=self.slo,
-            base=self.base,
+            base=base or self.base,
             cases=self.cases,
             axes=self.axes,
             origins={**self.origins, **dict.fromkeys(keys, OVERRIDE)},
         )
-
-
-def _process_table(arrivals: Arrivals) -> dict[str, object]:
-    """Return the arrival process as it would be written, without rates."""
-    cv = arrivals.interarrival_cv
-    table: dict[str, object] = {"process": arrivals.process, "round_robin": arrivals.round_robin}
-    return table if cv is None else {**table, "interarrival_cv": cv}
 
 
 def _run_table(spec: Spec) -> dict[str, object]:

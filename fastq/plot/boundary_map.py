@@ -40,6 +40,8 @@ _KEY_COLUMNS = 3
 _LINE_EM = 1.6
 _LOG_RATE_SPAN = 8.0
 _MOST_BAND_TICKS = 6
+_COLUMNS_OF_RATES = 2
+_UNMET_HATCH = "..."
 
 
 def draw_boundary_map(
@@ -232,6 +234,12 @@ def _skipped(selection: Selection, facet: Facet) -> NDArray[np.bool_]:
     return np.asarray(selection.words("status", facet) == "skipped")
 
 
+def _unmet(selection: Selection, facet: Facet) -> NDArray[np.bool_]:
+    """Points that ran, and have no rate: none meets the objectives."""
+    ran = selection.present(facet) & ~_skipped(selection, facet)
+    return ran & np.isnan(selection.grid("service_rate_rps", facet))
+
+
 def _steps(selection: Selection, size: Size) -> Steps:
     """Return how many cells share a mark: each has its own where each has its value written into it."""
     if cells.values_fit(selection):
@@ -248,6 +256,8 @@ def _panel_width_em(size: Size) -> float:
 def _frame(axes: Axes, selection: Selection, facet: Facet, size: Size, *, row: int, column: int) -> None:
     """Give a panel its scales, and its cells without a value their look."""
     cells.fill_cells(axes, selection, _skipped(selection, facet), style.SKIPPED_FACE, style.SKIPPED_HATCH)
+    if column < _COLUMNS_OF_RATES:
+        cells.fill_cells(axes, selection, _unmet(selection, facet), "white", _UNMET_HATCH)
     axes.spines[["top", "right"]].set_visible(True)
     rows = len(selection.facets)
     selection.x.dress(axes, "x", labelled=row == rows - 1, room_em=_panel_width_em(size))
@@ -284,6 +294,8 @@ def _marks_key(selection: Selection, size: Size) -> Key:
         key.append((cells.dashed_line(size), "equal rate, theory"))
     if "skipped" in _kinds(selection, "status"):
         key.append((cells.swatch(style.SKIPPED_FACE, style.SKIPPED_HATCH, size), "a request can never fit"))
+    if any(_unmet(selection, facet).any() for facet in selection.facets):
+        key.append((cells.swatch("white", _UNMET_HATCH, size), "no rate meets the objectives"))
     if any(not selection.present(facet).all() for facet in selection.facets):
         key.append((cells.swatch("white", "", size), "not run yet"))
     key.extend(marks_key(selection, _steps(selection, size), size))

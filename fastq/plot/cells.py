@@ -32,6 +32,10 @@ _SMALLEST_NAMED = 0.015
 _SHORTEST_LABELLED = 0.08
 """Length of a curve, in sides of its panel."""
 
+_LABEL_SHARES = (0.5, 0.35, 0.65, 0.2, 0.8)
+_LABEL_ROOM = np.array([0.11, 0.07])
+"""What a label takes of its panel's width and height."""
+
 _DASHES = (0, (3, 2))
 _LABEL_BOX = {
     "boxstyle": "round,pad=0.12,rounding_size=0.2",
@@ -94,29 +98,35 @@ def draw_curves(
             fmt=tick_label,
             fontsize=0.85 * size.font_pt,
             inline=False,
-            manual=[
-                place for each in drawn.allsegs if each and (place := _halfway(max(each, key=len), selection))
-            ],
+            manual=_label_places([max(each, key=len) for each in drawn.allsegs if each], selection),
         )
         for text in labels or ():
             text.set_bbox(_LABEL_BOX)
             text.set_rotation(0)
 
 
-def _halfway(curve: NDArray[np.float64], selection: Selection) -> tuple[float, float] | None:
-    """Return the vertex half the way along a curve, as far as one sees it go: on logarithmic axes by ratios.
+def _label_places(curves: list[NDArray[np.float64]], selection: Selection) -> list[tuple[float, float]]:
+    """Return a vertex for the label of each curve: half the way along it, or as near to that as others leave room.
 
-    ``None`` where it is too short to carry a label.
+    Lengths are as one sees them, on logarithmic axes by ratios. Curves that are too short get none.
     """
     log = np.array([axis.kind == "log" for axis in (selection.x, selection.y)])
     edges = np.stack([selection.x.edges[[0, -1]], selection.y.edges[[0, -1]]], axis=1)
-    seen, ends = (np.where(log, np.log(np.where(log, each, 1.0)), each) for each in (curve, edges))
-    steps = np.hypot(*(np.diff(seen, axis=0) / np.diff(ends, axis=0)).T)
-    along = np.concatenate([[0.0], np.cumsum(steps)])
-    if along[-1] < _SHORTEST_LABELLED:
-        return None
-    x, y = curve[np.searchsorted(along, along[-1] / 2)]
-    return float(x), float(y)
+    places: list[tuple[float, float]] = []
+    taken: list[NDArray[np.float64]] = []
+    for curve in curves:
+        seen, ends = (np.where(log, np.log(np.where(log, each, 1.0)), each) for each in (curve, edges))
+        seen = (seen - ends[0]) / (ends[1] - ends[0])
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(seen, axis=0).T))])
+        if along[-1] < _SHORTEST_LABELLED:
+            continue
+        for share in _LABEL_SHARES:
+            vertex = int(np.searchsorted(along, along[-1] * share))
+            if all((np.abs(seen[vertex] - other) > _LABEL_ROOM).any() for other in taken):
+                taken.append(seen[vertex])
+                places.append((float(curve[vertex][0]), float(curve[vertex][1])))
+                break
+    return places
 
 
 def draw_dashed_curves(

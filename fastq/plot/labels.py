@@ -17,6 +17,8 @@ _WORDS = {
     "workload.prompt_scale": "prompt length scale (× workload)",
     "workload.output_scale": "output length scale (× workload)",
     "arrivals.process": "arrival process",
+    "arrivals.interarrival_cv": "burstiness (CV of interarrival times)",
+    "arrivals.round_robin": "replicas that take turns",
     "replica.catalogue": "replica",
     "replica.kv_capacity_tokens": "KV cache capacity (tokens)",
     "replica.block_size": "KV block size (tokens)",
