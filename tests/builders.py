@@ -87,7 +87,8 @@ def point(
 def with_digest(point: Point) -> Point:
     """The same point, whose law is named by its digest, by which closed forms remember it."""
     drawn = point.law
-    return replace(point, law=law(drawn.prompt_tokens, drawn.output_tokens, joint=drawn.joint))
+    named = law(drawn.prompt_tokens, drawn.output_tokens, joint=drawn.joint)
+    return replace(point, law=replace(named, clock=drawn.clock))
 
 
 def rate_at(point: Point, load: float) -> float:
