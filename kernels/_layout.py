@@ -19,7 +19,7 @@ UNLIMITED = 1 << 40
 """Stands for a limit that is never reached (tokens or requests)."""
 
 NONE = -1
-"""No time, no iteration, no fixed number."""
+"""No time, no iteration."""
 
 NO_SLOT = 0
 """No slot: they count from 1, so that arrays of any width can say so."""
@@ -47,7 +47,10 @@ PARAMS = np.dtype(
         ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
         ("key_high", np.int64),
         ("replication", np.int64),  # counter word of the generator
-        ("warmup_requests", np.int64),  # completions before the window; NONE: by the largest number running
+        (
+            "warmup_requests",
+            np.int64,
+        ),  # completions before the window; below 0: at least that many (see measures)
         ("wheel_mask", np.uint32),  # length of the timing wheel - 1, a power of two - 1
     ],
     align=True,

@@ -23,7 +23,6 @@ from fastq.kernels._layout import (
     IN_WINDOW,
     ITERATION,
     MAX_RUNNING,
-    NONE,
     NOW_NS,
     NOW_PS,
     OUTPUT,
@@ -122,10 +121,10 @@ def measure_redone(
 
 @device
 def warmup_over(p: Any, x: I64) -> bool:
-    """Whether the completions so far end the warm-up."""
-    if p.warmup_requests != NONE:
+    """Whether the completions so far end the warm-up; where their number is open, it depends on how many have run."""
+    if p.warmup_requests >= 0:
         return bool(x[COMPLETED] >= p.warmup_requests)
-    return bool(x[COMPLETED] >= max(MIN_WARMUP_REQUESTS, WARMUP_PER_RUNNING * x[MAX_RUNNING]))
+    return bool(x[COMPLETED] >= max(-p.warmup_requests, WARMUP_PER_RUNNING * x[MAX_RUNNING]))
 
 
 @device

@@ -13,6 +13,7 @@ from simulations import mean_wait_s, replications
 from stream_reference import stream
 
 from fastq.engine.encode import encode
+from fastq.engine.evaluate import evaluate_point
 from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.engine.record import record
 from fastq.errors import SpecError
@@ -205,6 +206,51 @@ def test_replications_begin_a_replay_at_rows_of_their_own():
     # One request in the window, after none: its prompt is the row.
     runs = replications(system, rate_rps=0.001, count=6, requests=1, warmup_requests=0)
     assert len({run.kv_tokens_sum for run in runs}) == 6
+
+
+def test_a_replay_warms_up_for_a_round_and_is_measured_over_whole_ones():
+    """Requests of a replica of three come from every third row: a round of them is a third of the rows."""
+    rows = 4800
+    trace = with_clock(law(np.ones(rows, int), np.ones(rows, int), joint=True), np.arange(float(rows)))
+    for replicas, warmup, window in ((1, 4800, 9600), (3, 1600, 6400), (7, 1000, 5486)):
+        system = replace(point(max_num_seqs=1, arrivals=Arrivals(REPLAY, round_robin=replicas)), law=trace)
+        (run,) = replications(system, rate_rps=1.0, count=1, requests=1)
+        assert run.warmup_requests == warmup
+        assert encode(system, Run(), mean_running=1).whole_rounds(5000) == window
+        (told,) = replications(system, rate_rps=1.0, count=1, requests=1, warmup_requests=5)
+        assert told.warmup_requests == 5
+        assert replications(system, count=1, requests=1)[0].warmup_requests == 1000, "a backlog has no clock"
+    assert encode(point(), Run(), mean_running=1).whole_rounds(5000) == 5000
+
+
+def test_rounds_are_of_accepted_requests():
+    trace = with_clock(law([1, 9, 1, 1], [1, 9, 1, 1], joint=True), np.arange(4.0))
+    system = replace(point(arrivals=Arrivals(REPLAY), max_model_len=10), law=trace)
+    assert encode(system, Run(), mean_running=1).whole_rounds(4) == 6
+
+
+def test_wherever_they_begin_replications_of_a_replay_agree(tmp_path):
+    """A burst of 100 requests in a trace of 400: without a round before the window, and one within, some miss it."""
+    times = np.concatenate([np.arange(300.0), 300 + np.arange(100) / 1000])
+    rows = "".join(f"{time},1,1\n" for time in times)
+    (tmp_path / "trace.csv").write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
+    spec = parse_spec(
+        {
+            **SPEC,
+            "workload": {"trace": str(tmp_path / "trace.csv")},
+            "replica": {"kv_capacity_tokens": 1000, "max_num_seqs": 1},
+            "iteration_time": {"constant": "500 ms"},
+            "arrivals": {"process": "trace", "rate_rps": 400 / 300},
+            "run": {"measure": ["rates"], "requests": 300},
+        },
+        source="spec",
+    )
+    result = evaluate_point(spec, 0)
+    at_rate = [row for row in result.replications if row["arrival_rate_rps"] is not None]
+    assert {row["requests"] for row in at_rate} == {400}
+    (rate,) = result.rates
+    assert rate["wait_s_mean"] > 1
+    assert rate["wait_s_mean_high"] - rate["wait_s_mean_low"] < 1e-6 * rate["wait_s_mean"]
 
 
 def test_a_recording_follows_the_trace_from_its_first_request():

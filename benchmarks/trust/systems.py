@@ -71,6 +71,10 @@ AZURE = System(
         "replica": {"catalogue": "a100-llama-3-8b", "kv_capacity_tokens": 60_000},
     },
 )
+BURSTY = System(
+    "Azure conv, A100, gamma arrivals of CV 3",
+    {**AZURE.document, "arrivals": {"process": "gamma", "interarrival_cv": 3.0}},
+)
 SINGLE_SERVER = System(
     "one at a time (M/D/1)",
     {
@@ -111,7 +115,7 @@ SATURATED = (
 )
 """The families of saturated throughput: each constraint, each kind of loss, two real workloads."""
 
-LATENCIES = (SINGLE_SERVER, KV_RECOMPUTE, AZURE)
+LATENCIES = (SINGLE_SERVER, KV_RECOMPUTE, AZURE, BURSTY)
 """Those of latencies."""
 
 UNSEEN = (

@@ -66,8 +66,10 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
                            ("metastability": the largest rate sustained from an empty start, cold_rate_rps)
   seed                     64-bit                                                       (default 1)
   replications             independent runs of a point, at least 2                      (default 8)
-  requests                 completed in the window of a replication                     (default 20000)
-  warmup_requests          completed before it             (default max(1000, 10 x most running so far))
+  requests                 completed in the window of a replication; where a trace is   (default 20000)
+                           replayed at a rate, whole rounds of it of at least so many
+  warmup_requests          completed before it             (default max(1000, 10 x most running so far), and a
+                           round of a trace that is replayed)
   precision                relative half-width (95%) at which a point stops, after      (default fixed length)
                            no fewer than "requests"
   max_requests             most requests with precision                                (default 64 x requests)

@@ -258,9 +258,12 @@ def _remarks(result: PlanResult) -> list[str]:
         lines.append(SHORT_NOTE.replace("\n", " "))
     lines += _replayed(result.plan.demand)
     if result.plan.limits.objectives and result.origin == SIMULATED and figures:
+        requests = f"{result.plan.run.requests:,} requests"
         lines.append(
-            f"Limits of latencies are judged over {result.plan.run.requests:,} requests from an empty start; longer "
-            "windows see longer queues, so the rates that meet them fall a little as run.requests grow."
+            f"Limits of latencies are judged over whole rounds of the trace, {requests} at least."
+            if result.plan.demand.clock is not None
+            else f"Limits of latencies are judged over {requests} from an empty start; longer windows see longer "
+            "queues, so the rates that meet them fall a little as run.requests grow."
         )
     rejected = {
         name: each.forms.rejected_share for name, each in figures.items() if each.forms.rejected_share > 0

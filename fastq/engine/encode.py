@@ -12,6 +12,7 @@ from fastq.engine.interarrival import interarrival_table, mean_as_fixed_point
 from fastq.kernels import _layout as layout
 from fastq.kernels.draws import STREAM_REPLAY, below, words_of
 from fastq.kernels.histogram import BINS
+from fastq.kernels.measures import MIN_WARMUP_REQUESTS
 from fastq.kernels.memory import reciprocal
 from fastq.model.concurrency import most_at_once
 from fastq.model.point import REPLAY
@@ -77,7 +78,8 @@ class Encoded:
     ) -> NDArray[np.void]:
         """Parameters of each replication; without a rate the queue is saturated, and odd ones start aged.
 
-        Equal requests from an empty start differ in nothing, so there all but the first start aged.
+        Equal requests from an empty start differ in nothing, so there all but the first start aged. A replay warms up
+        for a round of the trace at least: it begins empty, maybe in the middle of the trace's longest queue.
         """
         # As bytes: numpy copies records field by field.
         params = np.tile(self.params.view(np.uint8), len(replications)).view(layout.PARAMS)
@@ -92,8 +94,23 @@ class Encoded:
             longest = int(self.tables.gaps.max())
             params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(mean_ns, longest)
             if self.params["replay_stride"][0]:
+                if self.params["warmup_requests"][0] < 0:
+                    params["warmup_requests"] = np.minimum(params["warmup_requests"], -self.whole_rounds(1))
                 params["replay_from"] = [self._first_replayed(one) for one in params.view(np.recarray)]
         return params
+
+    def whole_rounds(self, requests: int) -> int:
+        """Whole rounds of a trace that is replayed, of at least so many accepted requests; without a replay, those.
+
+        In whole rounds every replication meets the same requests, wherever it begins.
+        """
+        stride = int(self.params["replay_stride"][0])
+        if not stride:
+            return requests
+        total_tokens = self.tables.prompts.astype(np.int64) + self.tables.outputs
+        accepted = int((total_tokens <= self.params["max_total_tokens"][0]).sum())
+        rounds = -(-requests * stride // accepted)
+        return -(-rounds * accepted // stride)
 
     def _first_replayed(self, p: Any) -> int:
         """Row of a trace that a replication begins at, as it draws it."""
@@ -156,7 +173,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         "replay_stride": point.arrivals.round_robin if point.arrivals.process == REPLAY else 0,
         "key_low": key & 0xFFFFFFFF,
         "key_high": key >> 32,
-        "warmup_requests": layout.NONE if run.warmup_requests is None else run.warmup_requests,
+        "warmup_requests": -MIN_WARMUP_REQUESTS if run.warmup_requests is None else run.warmup_requests,
         "wheel_mask": wheel - 1,
     }
     for name, value in values.items():

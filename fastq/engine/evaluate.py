@@ -184,7 +184,7 @@ def _cut(replications: int, threads: int) -> list[range]:
 
 def _simulate(prepared: PreparedPoint, replicated: _Replications) -> PointResult:
     saturated = _saturated(prepared, replicated.start(None))
-    at_rates = [replicated.start(rate_rps)(prepared.run.requests) for rate_rps, _ in prepared.rates]
+    at_rates = [replicated.start(rate_rps)(prepared.requests_at_rates) for rate_rps, _ in prepared.rates]
     return prepared.result(
         saturated, at_rates, search_on_cpu(prepared, saturated, replicated.stop, replicated.each)
     )

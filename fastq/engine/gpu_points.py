@@ -169,7 +169,9 @@ class _Point:
     ) -> Job:
         prepared = self._prepared
         placed = Placed(prepared.encoded, replications, rate_rps)
-        return Job(placed, prepared.run.requests, relative_cost(prepared.forms, load), lambda _: None, done)
+        return Job(
+            placed, prepared.requests_at_rates, relative_cost(prepared.forms, load), lambda _: None, done
+        )
 
     def _at_rate(self, number: int) -> Callable[[list[Replication]], None]:
         def done(replications: list[Replication]) -> None:

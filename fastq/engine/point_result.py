@@ -74,6 +74,11 @@ class PreparedPoint:
     rates: list[tuple[float, float]]
     objectives: tuple[Objective, ...]
 
+    @property
+    def requests_at_rates(self) -> int:
+        """Requests in the window of a replication at an arrival rate."""
+        return self.encoded.whole_rounds(self.run.requests)
+
     def result(
         self, saturated: Saturated, at_rates: list[list[Replication]], searched: Searched
     ) -> PointResult:

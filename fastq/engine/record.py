@@ -104,7 +104,7 @@ def record_raw(
     *,
     arrival_rate_rps: float | None,
     replication: int,
-    warmup_requests: int | None,
+    warmup_requests: int,
     requests: int,
     replay_from: int | None = None,
     iteration_rows: int = ITERATION_ROWS,
@@ -113,7 +113,7 @@ def record_raw(
     params = encoded.for_replications([replication], arrival_rate_rps=arrival_rate_rps)
     if replay_from is not None:
         params["replay_from"] = replay_from
-    params["warmup_requests"] = layout.NONE if warmup_requests is None else warmup_requests
+    params["warmup_requests"] = warmup_requests
     states = encoded.new_states(1, latencies=arrival_rate_rps is not None)
     x = states.x[0]
     slots = encoded.slots

@@ -80,7 +80,7 @@ def search_on_cpu(
 
     def run_at(number: int, accepted_rate_rps: float) -> Replication:
         ensemble = Ensemble(prepared.encoded, [number], offered_rate_rps(prepared, accepted_rate_rps))
-        (replication,) = ensemble.run_to(prepared.run.requests, stop)
+        (replication,) = ensemble.run_to(prepared.requests_at_rates, stop)
         requests.append(replication.requests)
         return replication
 

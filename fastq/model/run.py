@@ -35,7 +35,8 @@ class Run:
     requests
         Requests completed in the window of a replication.
     warmup_requests
-        Requests completed before the window; ``None``: max(1000, 10 x the largest number running so far).
+        Requests completed before the window; ``None``: max(1000, 10 x the largest number running so far), and of a
+        replay at least a round of the trace.
     precision
         Relative half-width (95%) at which a point stops; ``None``: fixed length.
     max_requests
