@@ -85,7 +85,7 @@ def test_compare_finds_nothing(swept: Path, capsys: Any) -> None:
     found = fastq.compare(RESULTS, swept)
     assert found.findings["equal"] == found.points.num_rows > 2 * 20
     assert found.changes.num_rows == 0
-    assert (found.joined, found.infeasible, found.rates) == (26, 1, 50)
+    assert (found.joined, found.infeasible, found.rates) == (32, 1, 62)
 
 
 def test_compare_finds_another_capacity(tmp_path: Path, capsys: Any) -> None:
@@ -99,13 +99,16 @@ def test_compare_finds_another_capacity(tmp_path: Path, capsys: Any) -> None:
 
 
 def test_the_golden_grid_covers_what_decides_numbers() -> None:
+    from fastq.model.arrival_process import PROCESSES
     from fastq.model.run import MEASURES
     from fastq.model.scheduler import PRESETS, Admission, Preemption, TokenConvention
 
-    manifest = json.loads((RESULTS / "manifest.json").read_text())
-    text = json.dumps(manifest["resolved"])
+    manifests = [json.loads((one / "manifest.json").read_text()) for one in (RESULTS, GROWING)]
+    text = json.dumps([manifest["resolved"] for manifest in manifests])
     for name in (*PRESETS, *Admission, *Preemption, *TokenConvention, *MEASURES):
         assert str(name) in text, f"no golden point has {name}: add a case to {SPEC.name}. {REMEDY}"
+    processes = [manifest["resolved"]["arrivals.process"]["text"] for manifest in manifests]
+    assert {name for text in processes for name in text.split(" | ")} == {*PROCESSES}
     assert {*table_of(RESULTS, "points")["binding"].to_pylist()} == {"kv", "seqs", "tokens", None}
     assert {*table_of(RESULTS, "points")["status"].to_pylist()} >= {"ok", "short", "metastable", "skipped"}
 
