@@ -20,7 +20,7 @@ from fastq.errors import SpecError
 from fastq.kernels import draws
 from fastq.model.arrival_process import LARGEST_CV, LARGEST_WEIBULL_CV, SMALLEST_CV
 from fastq.model.load import parse_spec
-from fastq.model.point import REPLAY, Arrivals
+from fastq.model.point import REPLAY, Arrivals, Rates
 from fastq.model.run import Run
 from fastq.model.trace_clock import UNIT_BITS, gaps_of_strides, trace_clock
 
@@ -321,6 +321,26 @@ def test_a_trace_is_replayed_where_it_has_times_in_order(tmp_path, text, has_clo
     assert spec.hash != spec_with({"process": "trace"}, **sections).hash
 
 
+def test_a_replay_at_its_own_rate(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("arrival_s,prompt_tokens,output_tokens\n0,5,6\n1,7,8\n4,7,8\n")
+    sections = {
+        "workload": {"trace": str(path)},
+        "run": {"measure": ["rates"], "requests": 3, "warmup_requests": 0},
+    }
+    spec = spec_with({"process": "trace", "rate_rps": "trace", "round_robin": 2}, **sections)
+    (rate,) = evaluate_point(spec, 0).rates
+    assert rate["arrival_rate_rps"] == pytest.approx(0.25), "half of 2 requests in 4 s"
+    assert {each.key: each.value_text for each in spec.resolved()}["arrivals.rate_rps"] == "trace"
+    assert spec.hash != spec_with({"process": "trace", "rate_rps": 0.25, "round_robin": 2}, **sections).hash
+    assert spec.at_rates([0.5]).rates == Rates((0.5,))
+    assert spec.at_rates([0.5]).at_rates("trace").rates == Rates(recorded=True)
+    with pytest.raises(
+        SpecError, match=r"arrivals\.rate_rps = 'trace': is the rate of a trace that is replayed"
+    ):
+        spec_with({"rate_rps": "trace"}, **sections)
+
+
 def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
     bursty = spec_with({"process": "gamma", "interarrival_cv": 2.0, "rate_rps": 3.0})
     assert (
@@ -328,8 +348,8 @@ def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
         == 3
     )
     for other in (bursty.at_rates([1.0]), bursty.with_arrivals(rate_rps=1.0)):
-        assert other.point(0).arrivals == Arrivals("gamma", (1.0,), interarrival_cv=2.0)
-    assert bursty.with_arrivals(process="poisson").point(0).arrivals == Arrivals(rates_rps=(3.0,))
+        assert other.point(0).arrivals == Arrivals("gamma", Rates((1.0,)), interarrival_cv=2.0)
+    assert bursty.with_arrivals(process="poisson").point(0).arrivals == Arrivals(rates=Rates((3.0,)))
     assert bursty.with_arrivals(round_robin=4).at_rates([1.0]).point(0).arrivals.round_robin == 4
     with pytest.raises(SpecError, match=r"arrivals\.interarrival_cv.* is missing"):
         bursty.with_arrivals(process="weibull")

@@ -21,7 +21,7 @@ from fastq.model.document import settable_keys
 from fastq.model.duration import read_duration_ps
 from fastq.model.iteration_time import Plane
 from fastq.model.load import load_spec, parse_spec
-from fastq.model.point import Arrivals
+from fastq.model.point import Arrivals, Rates
 from fastq.model.reading import Place
 from fastq.model.replica import Replica
 from fastq.model.run import Run
@@ -125,7 +125,7 @@ def test_the_full_spec(tmp_path):
         "workload.output_scale": 4.0,
         "replica.max_num_seqs": 1024,
     }
-    assert last.arrivals == Arrivals("poisson", (1.0, 3.0, 5.0))
+    assert last.arrivals == Arrivals("poisson", Rates((1.0, 3.0, 5.0)))
     assert last.replica == Replica(512_000, 16, 1024, 2048, 2048, 0.0, None)
     assert last.iteration_time.planes == (Plane(base_ps=37_200_000_000),)
     assert last.iteration_time.is_constant
@@ -548,9 +548,15 @@ def test_the_run():
 
 
 def test_rates_are_a_number_a_list_or_spaced_and_may_be_unused():
-    assert point_of(arrivals={"rate_rps": 3}).arrivals.rates_rps == (3.0,)
-    assert point_of(arrivals={"load": [0.5, 0.8]}).arrivals.loads == (0.5, 0.8)
-    assert point_of(arrivals={"load": {"linear": [0.5, 0.9, 5]}}).arrivals.loads == (0.5, 0.6, 0.7, 0.8, 0.9)
+    assert point_of(arrivals={"rate_rps": 3}).arrivals.rates.rates_rps == (3.0,)
+    assert point_of(arrivals={"load": [0.5, 0.8]}).arrivals.rates.loads == (0.5, 0.8)
+    assert point_of(arrivals={"load": {"linear": [0.5, 0.9, 5]}}).arrivals.rates.loads == (
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
+    )
 
 
 def test_replacing_the_run_and_the_rates():
@@ -560,8 +566,8 @@ def test_replacing_the_run_and_the_rates():
     assert spec.run.requests == 100
     measured = spec.at_rates([1.0, 3.0])
     assert measured.run.measure == ("boundary", "rates")
-    assert measured.point(0).arrivals.rates_rps == (1.0, 3.0)
-    assert measured.with_arrivals(load=0.5).point(0).arrivals == Arrivals("poisson", (), (0.5,))
+    assert measured.point(0).arrivals.rates.rates_rps == (1.0, 3.0)
+    assert measured.with_arrivals(load=0.5).point(0).arrivals == Arrivals("poisson", Rates((), (0.5,)))
     with pytest.raises(SpecError, match=r"arrivals\.rate_rps\[1\] = -1"):
         spec.at_rates([1, -1])
     with pytest.raises(SpecError, match="replications"):
@@ -592,7 +598,7 @@ def test_overrides_take_the_place_of_what_the_spec_says():
     assert point.replica == Replica(64_000, 16, 1, None, 512, 0.0, None)
     assert point.iteration_time.planes == (Plane(base_ps=20 * 10**9),)
     assert point.law.prompt_tokens.tolist() == [64]
-    assert point.arrivals == Arrivals("poisson", (), (0.5, 0.9))
+    assert point.arrivals == Arrivals("poisson", Rates((), (0.5, 0.9)))
     assert spec.shape == (1, 16, 2)
     found = origins(spec)
     for key in ("run.seed", "iteration_time.constant", "replica.kv_capacity_tokens", "replica.max_num_seqs"):

@@ -28,7 +28,7 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
                            up to 8; 1 is as Poisson, 3 is bursty
   round_robin              replicas that take turns: this one gets every so manieth     (default 1)
                            request; rates are its own
-  rate_rps                 arrival rates, requests/s: a number or a list (for "rates"); or
+  rate_rps                 arrival rates, requests/s: a number or a list (for "rates"); "trace": that of the trace; or
   load                     the same as shares of the theoretical boundary
 [slo]                    only for measure "slo": the largest rate that meets all of them is searched; queues start
                          empty, so it falls a little as run.requests grow

@@ -29,6 +29,9 @@ A latency marked ? (in --json: the rate's status is short, and short_latencies n
 waiting that its interval can't be trusted: take more requests (run.requests) or replications (run.replications)."""
 
 
+_RECORDED = "trace"
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
@@ -49,7 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="append",
         default=[],
         metavar="R",
-        help="arrival rate to measure, requests/s, in place of the spec's; may be given several times",
+        help="arrival rate to measure, requests/s, in place of the spec's; may be given several times; 'trace': that "
+        "of the trace that is replayed",
     )
     parser.add_argument(
         "--trajectories", metavar="FILE", help="write a Parquet row per request of one replication"
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     spec = load(args)
     spec.positions(args.point)
     if args.rate:
-        spec = spec.at_rates(args.rate)
+        spec = spec.at_rates(_RECORDED if args.rate == [_RECORDED] else args.rate)
     if latencies is None:
         tell_unused(spec)
     with compile_notice():
@@ -148,7 +152,9 @@ def _document(spec: Spec, index: int, result: PointResult) -> dict[str, Any]:
     }
 
 
-def _rate(text: str) -> float:
+def _rate(text: str) -> float | str:
+    if text == _RECORDED:
+        return text
     import math
 
     try:

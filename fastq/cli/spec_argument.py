@@ -53,8 +53,8 @@ def tell_unused(spec: Spec) -> None:
     """
     if spec.slo and "slo" not in spec.run.measure:
         _tell(spec, "slo", "slo", "to search the rate that meets it")
-    key = "rate_rps" if spec.rates.rates_rps else "load" if spec.rates.loads else None
-    if key is not None and "rates" not in spec.run.measure:
+    if spec.rates.any and "rates" not in spec.run.measure:
+        key = "load" if spec.rates.loads else "rate_rps"
         _tell(spec, f"arrivals.{key}", "rates", "to measure at it")
 
 

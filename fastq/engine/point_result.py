@@ -144,9 +144,14 @@ def prepare(spec: Spec, index: int) -> PreparedPoint | PointResult:
 def arrival_rates(point: Point, forms: ClosedForms) -> list[tuple[float, float]]:
     """Every (rate, load) of the point: requests/s offered, and those accepted as a share of the theoretical rate."""
     full_load_rps = forms.theory_rate_rps / (1 - forms.rejected_share)
-    if point.arrivals.loads:
-        return [(load * full_load_rps, load) for load in point.arrivals.loads]
-    return [(rate, rate / full_load_rps) for rate in point.arrivals.rates_rps]
+    given = point.arrivals.rates
+    if given.loads:
+        return [(load * full_load_rps, load) for load in given.loads]
+    rates_rps = given.rates_rps
+    if given.recorded:
+        assert point.law.clock is not None
+        rates_rps = (point.law.clock.mean_rate_rps / point.arrivals.round_robin,)
+    return [(rate, rate / full_load_rps) for rate in rates_rps]
 
 
 def relative_cost(forms: ClosedForms, load: float = 1.0) -> float:

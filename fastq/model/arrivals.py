@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastq.model.arrival_process import PROCESS_KEYS
 from fastq.model.grid import spaced_numbers
-from fastq.model.point import Rates
+from fastq.model.point import REPLAY, Rates
 from fastq.model.reading import check_names, read_list, read_real, read_table, unknown
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def read_rates(value: object, place: Place) -> Rates:
             raise place.below(f".{name}").error(unknown(name, ARRIVAL_KEYS), entry)
     if "rate_rps" in table and "load" in table:
         raise place.below(".load").error("can't be given together with arrivals.rate_rps", table["load"])
+    if table.get("rate_rps") == REPLAY:
+        return Rates(recorded=True)
     return Rates(
         rates_rps=_read_rates(
             table, place.below(".rate_rps"), "rate_rps", SMALLEST_RATE_RPS, LARGEST_RATE_RPS

@@ -69,7 +69,8 @@ def _arrivals(spec: Spec) -> dict[str, object]:
         laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
         document["clocks"] = [[law.digest, law.clock.digest] for law in laws if law.clock is not None]
     if "rates" in spec.run.measure:
-        document |= {"rate_rps": list(spec.rates.rates_rps), "load": list(spec.rates.loads)}
+        rates: list[object] = [REPLAY] if spec.rates.recorded else list(spec.rates.rates_rps)
+        document |= {"rate_rps": rates, "load": list(spec.rates.loads)}
     return document
 
 

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from fastq.model import resolve
-from fastq.model.arrival_process import CV_KEY, PROCESS_KEYS, check_process, check_spread_is_used
+from fastq.model.arrival_process import CV_KEY, PROCESS_KEY, PROCESS_KEYS, check_process, check_spread_is_used
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
+from fastq.model.point import REPLAY
 from fastq.model.reading import Place
 from fastq.model.settings import DEFAULTS, HOST_KEY, TERM_KEYS
 
@@ -53,7 +54,7 @@ def check_rates(run: Run, rates: Rates, place: Place) -> None:
     """Refuse measure ``rates`` without a rate, or with one so small that the clock would overflow."""
     if "rates" not in run.measure:
         return
-    if not rates.rates_rps and not rates.loads:
+    if not rates.any:
         raise place.at("arrivals.rate_rps").missing(
             'is missing: measure "rates" needs arrivals.rate_rps (requests/s) or arrivals.load '
             "(shares of theory_rate_rps)"
@@ -71,6 +72,12 @@ def check_arrivals(spec: Spec) -> None:
         for chosen in itertools.product(*choices.values()):
             layers.append(dict(zip(choices, chosen, strict=True)))
             check_process(layers[-1], _place(spec, number).at)
+            if spec.rates.recorded and layers[-1][PROCESS_KEY] != REPLAY:
+                place = _place(spec, number).at("arrivals.rate_rps")
+                raise place.error(
+                    "is the rate of a trace that is replayed: set arrivals.process = 'trace' too, or give a number",
+                    REPLAY,
+                )
     check_spread_is_used(layers, spec.place.at(CV_KEY))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastq.model.point import Scalar
+from fastq.model.point import REPLAY, Scalar
 from fastq.model.reading import shown_number
 from fastq.model.resolve import resolve
 from fastq.model.settings import SETTINGS
@@ -113,6 +113,8 @@ def _arrivals(spec: Spec) -> list[ResolvedKey]:
     for name, rates in (("rate_rps", spec.rates.rates_rps), ("load", spec.rates.loads)):
         if rates:
             entries[name] = ", ".join(map(shown_number, rates)), list(rates)
+    if spec.rates.recorded:
+        entries["rate_rps"] = REPLAY, REPLAY
     return _keys(spec, "arrivals", entries)
 
 

@@ -21,18 +21,26 @@ POISSON, REPLAY = "poisson", "trace"
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Arrival rates to run at: requests/s, or shares of a point's ``theory_rate_rps``.
+    """Arrival rates to run at: one of the three with measure ``rates``; without that measure nothing runs at them.
 
     Parameters
     ----------
     rates_rps
-        Requests/s. Exactly one of the two is given with measure ``rates``; without that measure nothing runs at them.
+        Requests/s.
     loads
         Shares of the point's ``theory_rate_rps``.
+    recorded
+        That of the trace that is replayed, by its own clock.
     """
 
     rates_rps: tuple[float, ...] = ()
     loads: tuple[float, ...] = ()
+    recorded: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self.rates_rps or self.loads or self.recorded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,8 @@ class Arrivals:
     process
         ``poisson``, ``gamma``, ``weibull``, ``deterministic``, or ``trace``: the requests of ``workload.trace`` in
         their order, with its interarrival times stretched to the rate.
-    rates_rps, loads
-        As of :class:`Rates`.
+    rates
+        To run at.
     interarrival_cv
         Coefficient of variation of the interarrival times, of ``gamma`` and ``weibull``; ``None`` for the others,
         which leave no choice.
@@ -55,8 +63,7 @@ class Arrivals:
     """
 
     process: str = POISSON
-    rates_rps: tuple[float, ...] = ()
-    loads: tuple[float, ...] = ()
+    rates: Rates = Rates()
     interarrival_cv: float | None = None
     round_robin: int = 1
 

@@ -182,9 +182,7 @@ class Spec:
                 for axis, position in zip(self.axes, positions[1:], strict=True)
             },
             law=self.laws.law(self._lengths.at(positions)),
-            arrivals=replace(
-                self._processes.at(positions), rates_rps=self.rates.rates_rps, loads=self.rates.loads
-            ),
+            arrivals=replace(self._processes.at(positions), rates=self.rates),
             replica=self._replicas.at(positions),
             iteration_time=self._iteration_times.at(positions),
             scheduler=self._schedulers.at(positions),
@@ -300,8 +298,8 @@ class Spec:
         if any(axis.key == key for axis in self.axes) or any(key in case.layer for case in self.cases):
             raise self.place.at(key).error("can't be set where the grid or its cases vary it", value)
 
-    def at_rates(self, rates_rps: Sequence[float]) -> Spec:
-        """Return the spec that measures some arrival rates, requests/s, too, in place of its own."""
+    def at_rates(self, rates_rps: Sequence[float] | str) -> Spec:
+        """Return the spec that measures some arrival rates too, in place of its own: requests/s, or ``"trace"``."""
         measure = tuple(name for name in MEASURES if name in (*self.run.measure, "rates"))
         return self._with(
             run=replace(self.run, measure=measure),
