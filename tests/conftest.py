@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fastq.cli.main import user_cache_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Where the command line keeps kernels too: each is compiled once, by a test or by a process that one starts.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(user_cache_directory()))
 
 
 @pytest.fixture(autouse=True, scope="session")
