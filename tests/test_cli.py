@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import COMMANDS, SPEC, fastq
+from cli_process import COMMANDS, SPEC, fastq, in_process
 
 from fastq.cli.main import _own_interrupts, main
 
@@ -148,7 +148,7 @@ def test_fewer_than_one_thread_exits_2(spec: Path, tmp_path: Path, count: str) -
         ("sweep", spec, "--out", tmp_path / "out"),
         ("sweep", spec, "--dry-run"),
     ):
-        done = fastq(*words, "--threads", count)
+        done = in_process(*words, "--threads", count)
         assert done.returncode == 2
         assert done.stderr == f"fastq: error: --threads = {count}: must be 1 or more\n"
     assert not (tmp_path / "out").exists()
@@ -196,12 +196,15 @@ def test_nothing_feasible_exits_3(spec: Path, tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "Nothing was feasible. The first point: a request of 100 prompt" in done.stdout
     short = (spec, "--set", "replica.max_model_len=8", "--set", 'run.infeasible="skip"')
-    done = fastq("sweep", *short, "--out", tmp_path / "short")
+    done = in_process("sweep", *short, "--out", tmp_path / "short")
     assert done.returncode == 3
     assert "Nothing was feasible. The first point: every request is rejected" in done.stdout
-    assert fastq("theory", *words).returncode == 3
-    assert fastq("simulate", *words).returncode == 3
-    assert fastq("sweep", spec, "--set", "replica.block_size=8192", "--out", tmp_path / "no").returncode == 2
+    assert in_process("theory", *words).returncode == 3
+    assert in_process("simulate", *words).returncode == 3
+    assert (
+        in_process("sweep", spec, "--set", "replica.block_size=8192", "--out", tmp_path / "no").returncode
+        == 2
+    )
 
 
 def test_info() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from cli_process import fastq
+from cli_process import fastq, in_process
 from small_spec import SMALL
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ def test_map_draws_every_point_against_theory(
 ) -> None:
     picture = tmp_path / "theory.svg"
     words = ("map", swept[0], "--against-theory", "-o", picture)
-    assert fastq(*words).returncode == 0
+    assert in_process(*words).returncode == 0
     text = picture.read_text()
     for shown in ("Simulated ÷ theory: median", "12 points", "small"):
         assert shown in text, shown
-    assert fastq(*words, "--where", "replica.max_num_seqs=4").returncode == 0
+    assert in_process(*words, "--where", "replica.max_num_seqs=4").returncode == 0
     assert "4 points" in picture.read_text()
     assert "Sequence limit: 4 requests." in picture.read_text()
-    refused = fastq(*words, "--x", "replica.max_num_seqs")
+    refused = in_process(*words, "--x", "replica.max_num_seqs")
     assert refused.returncode == 2
     assert "can't be given together with --against-theory" in refused.stderr
-    unknown = fastq(*words, "--where", "replica.watermark=1")
+    unknown = in_process(*words, "--where", "replica.watermark=1")
     assert unknown.returncode == 2
     assert "this data set has: replica.kv_capacity_tokens, replica.max_num_seqs" in unknown.stderr
 
@@ -39,14 +39,14 @@ def test_map_draws_and_names_axes(
     words = ("--x", "replica.kv_capacity_tokens", "-o", picture)
     assert fastq("map", out, *words).returncode == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
-    unknown = fastq("map", out, "--x", "replica.nothing", "-o", picture)
+    unknown = in_process("map", out, "--x", "replica.nothing", "-o", picture)
     assert unknown.returncode == 2
     assert "replica.kv_capacity_tokens, replica.max_num_seqs" in unknown.stderr
-    value = fastq("map", out, *words, "--where", "replica.max_num_seqs=5")
+    value = in_process("map", out, *words, "--where", "replica.max_num_seqs=5")
     assert value.returncode == 2
     assert "it has 4, 16, unlimited" in value.stderr
-    assert fastq("map", out, *words, "--where", "replica.max_num_seqs=unlimited").returncode == 0
-    assert fastq("map", out, "--x", "replica.kv_capacity_tokens", "-o", "map.gif").returncode == 2
+    assert in_process("map", out, *words, "--where", "replica.max_num_seqs=unlimited").returncode == 0
+    assert in_process("map", out, "--x", "replica.kv_capacity_tokens", "-o", "map.gif").returncode == 2
 
 
 def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
@@ -67,7 +67,7 @@ def test_map_draws_the_boundary_that_was_asked_for(tmp_path):
     assert "Service-level boundary" in drawn
     assert "throughput limited by" in drawn
     assert "ttft p90 within 0.2 s" in drawn
-    missing = fastq("map", out, "--boundary", "cold", "-o", picture)
+    missing = in_process("map", out, "--boundary", "cold", "-o", picture)
     assert missing.returncode == 2
     assert "no point" in missing.stderr
     assert "boundary, slo" in missing.stderr

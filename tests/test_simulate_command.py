@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import fastq
+from cli_process import fastq, in_process
 
 from fastq.cli.main import main
 from fastq.cli.text_table import ends
@@ -28,8 +28,8 @@ def test_simulate_prints_settings_with_origins_and_both_boundaries(spec: Path) -
 
 def test_simulate_tells_the_losses_and_how_sure_latencies_are(spec: Path) -> None:
     words = ("simulate", spec, "--point", 1, "--rate", 20)
-    text = fastq(*words).stdout
-    document = json.loads(fastq(*words, "--json").stdout)
+    text = in_process(*words).stdout
+    document = json.loads(in_process(*words, "--json").stdout)
     row, (rate,) = document["point"], document["rates"]
     terms = [value for name, value in row.items() if name.startswith("lost_") and "rounding" not in name]
     (total,) = [line.split() for line in text.splitlines() if line.startswith("  in all ")]
@@ -41,7 +41,7 @@ def test_simulate_tells_the_losses_and_how_sure_latencies_are(spec: Path) -> Non
 
 def test_simulate_marks_latencies_that_rest_on_too_few_bursts(spec: Path) -> None:
     words = ("simulate", spec, "--point", 1, "--set", "run.requests=300", "--rate", 17)
-    text, document = fastq(*words).stdout, json.loads(fastq(*words, "--json").stdout)
+    text, document = in_process(*words).stdout, json.loads(in_process(*words, "--json").stdout)
     (rate,) = document["rates"]
     assert rate["status"] == "short"
     assert text.count("?\n") + text.count("? ") == len(rate["short_latencies"].split(", "))
@@ -49,7 +49,7 @@ def test_simulate_marks_latencies_that_rest_on_too_few_bursts(spec: Path) -> Non
 
 
 def test_calm_queues_and_those_that_grow_are_not_marked(spec: Path) -> None:
-    done = fastq(
+    done = in_process(
         "simulate", spec, "--point", 1, "--set", "run.requests=20_000", "--rate", 5, "--rate", 25, "--json"
     )
     rates = json.loads(done.stdout)["rates"]
@@ -64,7 +64,7 @@ def test_an_interval_shows_as_many_digits_as_tell_its_ends_apart() -> None:
 
 
 def test_simulate_json_with_rates(spec: Path) -> None:
-    done = fastq("simulate", spec, "--rate", 1, "--rate", 500, "--json")
+    done = in_process("simulate", spec, "--rate", 1, "--rate", 500, "--json")
     document = json.loads(done.stdout)
     settings = {setting["key"]: setting for setting in document["settings"]}
     assert settings["replica.kv_capacity_tokens"]["value"] == 1000
@@ -98,23 +98,23 @@ def test_simulate_refuses_file_names_before_it_runs(spec: Path) -> None:
         ("--trajectories", ".parquet"),
         ("--latencies", ".svg"),
     ):
-        done = fastq("simulate", spec, option, "rows.gif")
+        done = in_process("simulate", spec, option, "rows.gif")
         assert done.returncode == 2
         assert ending in done.stderr
 
 
 def test_point_outside_the_grid_exits_2(spec: Path) -> None:
-    done = fastq("simulate", spec, "--point", 12)
+    done = in_process("simulate", spec, "--point", 12)
     assert done.returncode == 2
     assert "0 to 11" in done.stderr
 
 
 def test_objectives_that_nothing_searches_are_told(spec):
     words = ("simulate", spec, "--set", 'slo.ttft={p99="2 s"}')
-    told = fastq(*words)
+    told = in_process(*words)
     assert told.returncode == 0
     assert "note" in told.stderr
     assert 'run.measure=["boundary", "slo"]' in told.stderr
-    searched = fastq(*words, "--set", 'run.measure=["slo"]')
+    searched = in_process(*words, "--set", 'run.measure=["slo"]')
     assert "note" not in searched.stderr
     assert "ttft p99" in searched.stdout or "up to stability" in searched.stdout

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import fastq
+from cli_process import fastq, in_process
 
 from fastq.cli.main import main
 
@@ -31,7 +31,7 @@ def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) 
         rows.column_names
     )
     assert {"start_s", "waiting", "running", "kv_tokens"} <= set(pq.read_schema(numbers).names)
-    assert fastq("simulate", spec, "--rate", 1, "--rate", 50, "--timeline", picture).returncode == 0
+    assert in_process("simulate", spec, "--rate", 1, "--rate", 50, "--timeline", picture).returncode == 0
     assert "Waiting" in picture.read_text()
     assert "50 requests/s" in picture.read_text()
     assert "1 requests/s" not in picture.read_text()
@@ -39,7 +39,7 @@ def test_simulate_writes_trajectories_and_timelines(spec: Path, tmp_path: Path) 
 
 def test_simulate_draws_latencies_at_rates_up_to_the_boundary(spec: Path, tmp_path: Path) -> None:
     picture = tmp_path / "latency.svg"
-    done = fastq("simulate", spec, "--latencies", picture, "--json")
+    done = in_process("simulate", spec, "--latencies", picture, "--json")
     assert done.returncode == 0
     assert f"wrote {picture}" in done.stderr
     result = json.loads(done.stdout)
@@ -58,7 +58,7 @@ def test_simulate_draws_latencies_at_rates_up_to_the_boundary(spec: Path, tmp_pa
 
 def test_latencies_are_drawn_at_the_rates_that_are_given(spec: Path, tmp_path: Path) -> None:
     picture = tmp_path / "latency.svg"
-    done = fastq(
+    done = in_process(
         "simulate", spec, "--rate", 1, "--rate", 50, "--latencies", picture, "--json", "--size", "slide"
     )
     assert done.returncode == 0
@@ -111,7 +111,7 @@ def test_a_picture_has_the_size_that_is_asked_for(
 def test_a_timeline_without_rates_names_preempted_requests(spec: Path, tmp_path: Path) -> None:
     picture = tmp_path / "line.svg"
     words = ("--set", 'run.measure=["boundary"]', "--timeline", picture)
-    assert fastq("simulate", spec, *words).returncode == 0
+    assert in_process("simulate", spec, *words).returncode == 0
     assert "always a backlog" in picture.read_text()
     assert "Preempted" in picture.read_text()
     assert "Waiting" not in picture.read_text()

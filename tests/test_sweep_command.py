@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import fastq
+from cli_process import fastq, in_process
 
 from fastq.cli.main import main
 from fastq.engine.sweep import sweep
@@ -31,30 +31,30 @@ def test_sweep_again_runs_nothing_and_json_says_so(
 ) -> None:
     done = fastq("sweep", spec, "--out", swept[0], "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    done = fastq("sweep", spec, "--out", swept[0], "--json", "--quiet")
+    done = in_process("sweep", spec, "--out", swept[0], "--json", "--quiet")
     assert done.stderr == ""
     summary = json.loads(done.stdout)
-    assert fastq("sweep", spec, "--out", swept[0], "--json").stdout.startswith('{"out": ')
+    assert in_process("sweep", spec, "--out", swept[0], "--json").stdout.startswith('{"out": ')
     assert summary["points_run"] == 0
     assert summary["complete"] is True
     assert sum(summary["binding"].values()) == 12
 
 
 def test_dry_run_writes_nothing(spec: Path, tmp_path: Path) -> None:
-    done = fastq("sweep", spec, "--out", tmp_path / "out", "--dry-run", "--json")
+    done = in_process("sweep", spec, "--out", tmp_path / "out", "--dry-run", "--json")
     assert json.loads(done.stdout)["points"] == 12
     assert not (tmp_path / "out").exists()
 
 
 def test_dry_run_is_of_this_machine_only(spec: Path) -> None:
     for words in (("--executor", "dask"), ("--address", "tcp://elsewhere:8786")):
-        done = fastq("sweep", spec, "--dry-run", *words)
+        done = in_process("sweep", spec, "--dry-run", *words)
         assert done.returncode == 2
         assert "leave out --executor and --address" in done.stderr
 
 
 def test_a_shard_without_blocks_says_so(spec: Path, tmp_path: Path) -> None:
-    done = fastq("sweep", spec, "--out", tmp_path / "out", "--shard", "1/2")
+    done = in_process("sweep", spec, "--out", tmp_path / "out", "--shard", "1/2")
     assert done.returncode == 0
     assert "This shard has no blocks" in done.stdout
     assert "Next:" not in done.stdout
@@ -85,14 +85,14 @@ def test_a_shard_names_the_others_before_the_map(
 
 
 def test_another_data_set_exits_1(spec: Path, swept: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    done = fastq("sweep", spec, "--out", swept[0], "--set", "run.seed=2")
+    done = in_process("sweep", spec, "--out", swept[0], "--set", "run.seed=2")
     assert done.returncode == 1
     assert "run.seed" in done.stderr
 
 
 def test_status(swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     assert "12 of 12 done" in fastq("status", swept[0]).stdout
-    assert json.loads(fastq("status", swept[0], "--json").stdout)["complete"] is True
-    done = fastq("status", tmp_path)
+    assert json.loads(in_process("status", swept[0], "--json").stdout)["complete"] is True
+    done = in_process("status", tmp_path)
     assert done.returncode == 1
     assert "manifest.json" in done.stderr

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_process import fastq
+from cli_process import fastq, in_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def test_theory_rows_are_the_same_in_every_format(spec: Path) -> None:
     table = fastq("theory", spec)
-    lines = [json.loads(line) for line in fastq("theory", spec, "--json").stdout.splitlines()]
-    rows = list(csv.DictReader(io.StringIO(fastq("theory", spec, "--csv").stdout)))
+    lines = [json.loads(line) for line in in_process("theory", spec, "--json").stdout.splitlines()]
+    rows = list(csv.DictReader(io.StringIO(in_process("theory", spec, "--csv").stdout)))
     assert table.returncode == 0
     assert len(lines) == len(rows) == 12
     assert [line["theory_rate_rps"] for line in lines] == [float(row["theory_rate_rps"]) for row in rows]
@@ -30,19 +30,19 @@ def test_theory_rows_are_the_same_in_every_format(spec: Path) -> None:
 
 def test_theory_prints_the_realised_means(spec: Path) -> None:
     """Scaled by 0.35 and rounded half up, the uniform law on 10, ..., 100 has no round mean."""
-    done = fastq("theory", spec, "--set", "workload.output_scale=0.35")
+    done = in_process("theory", spec, "--set", "workload.output_scale=0.35")
     header, _, first, *_ = done.stdout.splitlines()
     shown = dict(zip(header.split()[:6], first.split()[:6], strict=True))
     mean_output = sum(math.floor(0.35 * tokens + 0.5) for tokens in range(10, 101)) / 91
     assert (shown["prompt"], shown["output"]) == ("55", f"{mean_output:.3f}")
     row = json.loads(
-        fastq("theory", spec, "--set", "workload.output_scale=0.35", "--json").stdout.splitlines()[0]
+        in_process("theory", spec, "--set", "workload.output_scale=0.35", "--json").stdout.splitlines()[0]
     )
     assert float(shown["E[g]"].replace(",", "")) == pytest.approx(row["kv_area_tokens"], rel=1e-5)
 
 
 def test_theory_of_a_wide_grid_is_a_summary() -> None:
-    done = fastq("theory", "quickstart")
+    done = in_process("theory", "quickstart")
     assert done.returncode == 0
     assert {"mean prompt", "mean output", "E[g], KV area"} <= {
         line[2:17].strip() for line in done.stdout.splitlines()
