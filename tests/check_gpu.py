@@ -413,7 +413,7 @@ def test_a_launch_is_sized_by_how_long_the_last_one_took(monkeypatch):
     monkeypatch.setattr(Lane, "run", noting)
     monkeypatch.setattr(Lane, "kernel_s", lambda _: launched[-1] / 10_000)
     encoded = encode(grid().point(2), Run(warmup_requests=2), mean_running=2)
-    run_jobs([Job(Placed(encoded, [0], None), 30_000, 1.0, lambda _: None, lambda _: None)])
+    run_jobs([Job(Placed(encoded, [0], None), 6_000, 1.0, lambda _: None, lambda _: None)])
     assert launched[:4] == [1024, 4096, 10_000, 10_000]
 
 
