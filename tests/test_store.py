@@ -272,6 +272,15 @@ def test_a_table_or_column_that_is_not_there_is_named(tmp_path):
         read(tmp_path, columns=["mu"])
 
 
+@pytest.mark.parametrize("filter", [pc.field("mu") < 1, pc.field("point") < "a", "point < 100"])
+def test_a_filter_that_does_not_fit_is_not_blamed_on_a_file(tmp_path, filter):
+    run(FakeSpec(), tmp_path)
+    with pytest.raises(StoreError, match="the filter does not go with table points") as refused:
+        read(tmp_path, filter=filter)
+    assert "damaged" not in str(refused.value)
+    assert "Delete" not in str(refused.value)
+
+
 def test_a_file_uri_is_a_directory(tmp_path):
     run(FakeSpec(), f"file://{tmp_path}/results")
     run(FakeSpec(), tmp_path / "plain")

@@ -43,6 +43,12 @@ def read(
         Names of the columns to read; ``None``: all.
     filter
         Rows to keep, such as ``pyarrow.compute.field("point") < 100``.
+
+    Raises
+    ------
+    StoreError
+        There is no data set, it has no such table or column, the filter does not go with its columns, or a file is
+        damaged.
     """
     place = open_location(location)
     manifest = require_manifest(place)
@@ -59,7 +65,23 @@ def read(
         raise StoreError(
             f"table {table} of {place.show()} has no column {unknown[0]!r}; it has {', '.join(schema.names)}."
         )
+    if filter is not None:
+        _refuse_filter(place, table, schema, filter)
     return read_blocks(place, manifest, table, sorted(finished_blocks(place, manifest)), columns, filter)
+
+
+def _refuse_filter(location: Location, table: str, schema: pa.Schema, filter: pc.Expression) -> None:
+    """Refuse a filter that no row could be held against, before a file is blamed for it."""
+    import pyarrow as pa
+
+    try:
+        schema.empty_table().filter(filter)
+    except (pa.ArrowException, TypeError) as error:
+        reason = str(error).partition(" in point: ")[0].rstrip(".")
+        raise StoreError(
+            f"the filter does not go with table {table} of {location.show()}: {reason}. "
+            'Give an expression such as pyarrow.compute.field("point") < 100.'
+        ) from error
 
 
 def read_blocks(
