@@ -93,7 +93,7 @@ def simulate(
     spec: Spec,
     *,
     point: int = 0,
-    arrival_rate: float | Sequence[float] | None = None,
+    arrival_rate: float | Iterable[float] | None = None,
     threads: int | None = None,
     backend: str = "auto",
 ) -> PointResult:
@@ -106,7 +106,7 @@ def simulate(
     point
         Index of the point.
     arrival_rate
-        One or more arrival rates to measure too, requests/s, in place of the spec's.
+        One or more arrival rates to measure too, requests/s, in place of the spec's; an array will do.
     threads
         Threads to use; by default the CPUs that this process may use.
     backend
@@ -116,14 +116,25 @@ def simulate(
     -------
     PointResult
         Rows, as dictionaries by column: ``point``, ``replications`` and ``rates``.
+
+    Raises
+    ------
+    SpecError
+        There is no such point or backend, or a rate or the number of threads is out of range.
+    InfeasibleError
+        The point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    BackendUnavailable
+        ``cuda`` was asked for and can't run here.
     """
+    from collections.abc import Iterable
+
     from fastq.engine.cpus import usable_cpus
     from fastq.engine.evaluate import evaluate_point
     from fastq.engine.executors import refuse_counts
 
     refuse_counts(threads=threads)
     if arrival_rate is not None:
-        rates = (arrival_rate,) if isinstance(arrival_rate, int | float) else arrival_rate
+        rates = tuple(arrival_rate) if isinstance(arrival_rate, Iterable) else (arrival_rate,)
         spec = spec.at_rates(rates)
     return evaluate_point(spec, point, threads=threads or usable_cpus(), backend=backend)
 
@@ -233,6 +244,17 @@ def sweep(
         Scheduler of a running Dask cluster, with ``executor="dask"``.
     progress
         Called several times a second.
+
+    Raises
+    ------
+    SpecError
+        An option or a point that can't be used; nothing was written.
+    StoreError
+        The place can't be used, holds something else, or holds a damaged file.
+    BackendUnavailable
+        ``cuda`` was asked for and can't run here.
+    WorkerError
+        A worker died, or the executor can't be used.
     """
     from fastq.engine.sweep import sweep as run_sweep
 
@@ -267,6 +289,12 @@ def read(
         Names of the columns to read; ``None``: all.
     filter
         Rows to keep, such as ``pyarrow.compute.field("point") < 100``.
+
+    Raises
+    ------
+    StoreError
+        There is no data set, it has no such table or column, the filter does not go with its columns, or a file is
+        damaged.
     """
     from fastq.store.reader import read as read_table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import fastq
@@ -69,6 +70,21 @@ def test_simulate_one_point_at_one_rate(spec: fastq.Spec) -> None:
 def test_simulate_refuses_a_point_outside(spec: fastq.Spec) -> None:
     with pytest.raises(fastq.SpecError, match="3 points"):
         fastq.simulate(spec, point=3)
+
+
+def test_simulate_takes_the_numbers_of_numpy(spec: fastq.Spec) -> None:
+    by_list = fastq.simulate(spec, point=1, arrival_rate=[1.0, 2.0]).rates
+    assert fastq.simulate(spec, point=1, arrival_rate=np.array([1.0, 2.0])).rates == by_list
+    assert fastq.simulate(spec, point=1, arrival_rate=np.int64(2)).rates == by_list[1:]
+
+
+@pytest.mark.parametrize("backend", ["gpu", "CUDA", ""])
+def test_a_backend_that_there_is_not_is_refused(spec: fastq.Spec, tmp_path: Path, backend: str) -> None:
+    with pytest.raises(fastq.SpecError, match=f"backend = '{backend}': must be one of auto, cpu, cuda"):
+        fastq.simulate(spec, backend=backend)
+    with pytest.raises(fastq.SpecError, match="must be one of auto, cpu, cuda"):
+        fastq.sweep(spec, tmp_path / "out", backend=backend)
+    assert not (tmp_path / "out").exists()
 
 
 def test_simulate_refuses_fewer_than_one_thread(spec: fastq.Spec) -> None:

@@ -15,7 +15,7 @@ from fastq.engine.cpus import usable_cpus
 from fastq.engine.encode import encode
 from fastq.engine.ensemble import Ensemble
 from fastq.engine.spread import spread
-from fastq.errors import BackendUnavailable
+from fastq.errors import BackendUnavailable, SpecError
 from fastq.model.feasibility import infeasible_reason
 from fastq.model.iteration_time import NO_TERMS, IterationTime, Plane, Terms
 from fastq.model.lengths import LengthLaw
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from fastq.engine.encode import Encoded
     from fastq.model.spec import Spec
 
+BACKENDS = ("auto", "cpu", "cuda")
+"""What a backend can be called."""
+
 MAX_CORNERS = 256
 LOOKED_AT = 64
 """Points of a grid that are looked at for what has to be compiled: its corners, up to so many, and others."""
@@ -43,9 +46,12 @@ def choose_backend(name: str) -> str:
 
     Raises
     ------
+    SpecError
+        There is no such backend.
     BackendUnavailable
         ``cuda`` was asked for and can't run here.
     """
+    refuse_unknown(name)
     if name == "cpu":
         return "cpu"
     reason = why_not_cuda()
@@ -54,6 +60,12 @@ def choose_backend(name: str) -> str:
     if name == "cuda":
         raise BackendUnavailable(f"the cuda backend can't run here: {reason}")
     return "cpu"
+
+
+def refuse_unknown(name: str) -> None:
+    """Refuse what is no name of a backend, where it would quietly stand for ``auto``."""
+    if name not in BACKENDS:
+        raise SpecError(f"must be one of {', '.join(BACKENDS)}", key="backend", value=name)
 
 
 @cache

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastq.closed_forms import closed_forms
-from fastq.engine.backend import choose_backend
+from fastq.engine.backend import choose_backend, refuse_unknown
 from fastq.engine.blocks import BLOCK_POINTS, BlockTables
 from fastq.engine.checkpoints import Checkpoints
 from fastq.engine.ensemble import Ensemble
@@ -119,7 +119,10 @@ def evaluate_point(
     ------
     InfeasibleError
         The point holds a request that can never fit, and ``run.infeasible`` is ``error``.
+    SpecError
+        There is no such point or backend.
     """
+    refuse_unknown(backend)
     if backend == "cuda":
         choose_backend(backend)
         from fastq.engine.gpu_points import evaluate_points
