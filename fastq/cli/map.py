@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fastq.store.manifest import Manifest
 
 _ENDS = ("", "_low", "_high")
+_SHARPEST = 1e-4
+"""Half-widths are shown to this share of the rate."""
+
 _COLUMNS = (
     "theory_rate_rps",
     "theory_stable_rps",
@@ -179,6 +182,8 @@ def _read(directory: str, manifest: Manifest, boundary: str) -> pa.Table:
         raise StoreError(
             f"{directory} holds no finished block yet; 'fastq status {directory}' says how far it is."
         )
+    if table.column("theory_rate_rps").null_count == table.num_rows:
+        raise SpecError("no point that is finished can run, so there is no rate to draw", source=directory)
     if table.column(rates[0]).null_count == table.num_rows:
         measured = ", ".join(manifest.document["canonical"]["run"]["measure"])
         raise SpecError(
@@ -238,13 +243,20 @@ def _note(manifest: Manifest, table: pa.Table, rows: NDArray[np.int64], chosen: 
     rate, low, high = (numbers(table, f"service_rate{end}_rps")[rows] for end in ("", "_low", "_high"))
     half_widths = (high - low) / (2 * rate)
     half_widths = half_widths[np.isfinite(half_widths)]
-    sharp = f"; 95% interval ±{np.median(half_widths):.2%} (median)" if len(half_widths) else ""
+    sharp = (
+        f"; 95% interval {_half_width(float(np.median(half_widths)))} (median)" if len(half_widths) else ""
+    )
     until = "" if run["precision"] is None else f", longer until ±{run['precision']:.3g}"
     lines = [
         f"{_measured(manifest, boundary)}: {run['replications']:,} replications of {run['requests']:,} "
         f"requests{until}, seed {run['seed']}; {points}{sharp}."
     ]
     return "\n".join(([f"{chosen[0].upper()}{chosen[1:]}."] if chosen else []) + lines)
+
+
+def _half_width(share: float) -> str:
+    """Return half of an interval's width, a share of the rate, in words; a small one isn't rounded to none."""
+    return f"below ±{_SHARPEST:.2%}" if 0 < share < _SHARPEST else f"±{share:.2%}"
 
 
 def _spread(table: pa.Table, rows: NDArray[np.int64]) -> str:

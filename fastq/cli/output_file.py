@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from fastq.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 
@@ -43,6 +45,25 @@ def check_picture(path: str | Path | None, option: str) -> Path | None:
 
     target = check_target(path, option)
     return None if target is None else check_ending(target, option)
+
+
+def refuse_shared(targets: Mapping[str, Path | None]) -> None:
+    """Refuse two results in one file, of which the second would take the place of the first.
+
+    Raises
+    ------
+    SpecError
+        Two options, the keys, name the same file.
+    """
+    named: dict[Path, str] = {}
+    for option, target in targets.items():
+        if target is None:
+            continue
+        other = named.setdefault(target.resolve(), option)
+        if other != option:
+            raise SpecError(
+                f"{other} names the same file; give each a name of its own", key=option, value=str(target)
+            )
 
 
 def write_text(path: Path, text: str) -> None:

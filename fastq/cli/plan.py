@@ -111,7 +111,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Work the plan out, print it, and write the files that were asked for."""
-    from fastq.cli.output_file import check_target, write_table, write_text
+    from fastq.cli.output_file import check_target, refuse_shared, write_table, write_text
     from fastq.engine.executors import refuse_counts
     from fastq.model.load_plan import load_plan
 
@@ -122,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.plan, args.set)
     picture = _check_picture(args, plan)
     workload = check_target(args.save_workload, "--save-workload", ".parquet")
+    refuse_shared({"-o": output, "--parquet": parquet, "--picture": picture, "--save-workload": workload})
     if workload is not None:
         write_table(workload, _workload(plan))
         _wrote(workload)

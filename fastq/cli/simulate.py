@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fastq.api import simulate
     from fastq.cli import latency_picture, recording_files
-    from fastq.cli.output_file import check_picture, check_target
+    from fastq.cli.output_file import check_picture, check_target, refuse_shared
     from fastq.engine.backend import warm_up
     from fastq.engine.executors import refuse_counts
 
@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     timeline = recording_files.check_timeline(args.timeline)
     trajectories = check_target(args.trajectories, "--trajectories", ".parquet")
     latencies = check_picture(args.latencies, "--latencies")
+    refuse_shared({"--timeline": timeline, "--trajectories": trajectories, "--latencies": latencies})
     check_size(
         args,
         "--latencies FILE, or --timeline FILE that ends as a picture does",
