@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from fastq.plot.boundary_words import BoundaryWords
+
 KV, SCALE, SEQS = "replica.kv_capacity_tokens", "workload.output_scale", "replica.max_num_seqs"
 AXES: dict[str, list[float | int | None]] = {
     SEQS: [64, None],
@@ -107,6 +109,12 @@ def test_map_says_what_it_shows(points: pa.Table, tmp_path: Path) -> None:
         assert words in text, words
     assert "not run yet" not in text
     assert "token budget" not in text
+
+
+def test_dollars_in_a_title_are_no_formula(points: pa.Table, tmp_path: Path) -> None:
+    title = r"A100 $\foo$"
+    figure = draw_boundary_map(chosen(points), title=title, note=title, size=SIZE)
+    assert svg(figure, tmp_path / "map.svg").count(title) == 2
 
 
 def test_what_limits_throughput_is_not_called_the_limit_of_another_boundary(
@@ -207,6 +215,28 @@ def test_lines_say_what_they_show(points: pa.Table, tmp_path: Path) -> None:
         "theory, KV memory alone",
     ):
         assert words in text, words
+
+
+def test_a_ratio_near_1_is_not_blown_up(points: pa.Table, tmp_path: Path) -> None:
+    near = [
+        row
+        | {
+            name: row["theory_rate_rps"] and row["theory_rate_rps"] * factor
+            for name, factor in zip(
+                ("service_rate_low_rps", "service_rate_rps", "service_rate_high_rps"),
+                (1 - 2e-5, 1 - 1e-5, 1.0),
+                strict=True,
+            )
+        }
+        for row in points.to_pylist()
+    ]
+    selection = chosen(pa.Table.from_pylist(near), y=None, scale="1.1875")
+    figure = draw_boundary_lines(selection, title="t", note="n", size=SIZE)
+    assert "1.000" in svg(figure, tmp_path / "lines.svg")
+    ratio = next(axes for axes in figure.axes if axes.get_ylabel().startswith("Simulated\n"))
+    assert ratio.yaxis.get_offset_text().get_text() == ""
+    low, high = ratio.get_ylim()
+    assert low < 0.999 < 1.001 < high
 
 
 @pytest.mark.parametrize("y", [None, "iteration_time.planes"])
@@ -610,6 +640,8 @@ def test_latencies_that_rest_on_too_few_bursts_are_marked() -> None:
     assert marked[0] == [((3.0, few["ttft_s_p99_high"]), "?")]
     (key,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     assert "too few bursts for its interval to hold" in [text.get_text() for text in key.get_texts()]
+    (sign,) = [line.get_marker() for line in key.get_lines() if not isinstance(line.get_marker(), str)]
+    assert sign.get_extents().width < sign.get_extents().height, "one question mark, not a formula's letters"
     calm = draw_latencies([at_rate(1.0)], BOUNDARY, title="t", note="n", size=SIZE)
     assert not any(panel.texts for panel in panels_of(calm))
 
@@ -685,6 +717,23 @@ def test_every_point_stands_against_theory(points: pa.Table, tmp_path: Path) -> 
         assert marked_points(panel, "o") + marked_points(panel, "s") == 1
         assert len(panel.containers) > 0
     assert against.get_xlim() == against.get_ylim()
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES.values())
+def test_the_key_below_points_against_theory_is_not_cut(points: pa.Table, boundary: BoundaryWords) -> None:
+    rows = [
+        {**row, "binding": "tokens", "status": "short"} if row["binding"] and number % 3 == 0 else row
+        for number, row in enumerate(points.to_pylist())
+    ]
+    figure = draw_against_theory(
+        pa.Table.from_pylist(rows), title="t", note="n", size=SIZE, boundary=boundary
+    )
+    with style.pen(SIZE):
+        figure.draw_without_rendering()
+        (key,) = [axes.get_legend() for axes in figure.axes if axes.get_legend() is not None]
+        assert len(key.get_texts()) == 5
+        assert key.get_window_extent().x1 <= figure.bbox.x1
+        assert key.get_window_extent().y0 >= figure.bbox.y0
 
 
 def test_error_bars_are_left_out_where_points_are_many(points: pa.Table) -> None:

@@ -10,7 +10,7 @@ from fastq.errors import SpecError
 from fastq.plot import style
 from fastq.plot.axis import log_ticks
 from fastq.plot.caption import Caption
-from fastq.plot.key import key_height_em, write_key
+from fastq.plot.key import columns_that_fit, key_height_em, write_key
 from fastq.plot.labels import BINDING_WORDS, STATUS_WORDS, tick_label
 from fastq.plot.selection import numbers, texts
 from fastq.plot.status_marks import STATUS_MARKS
@@ -36,7 +36,7 @@ BINDING_MARKS = {
 
 _PANEL_HEIGHT_EM = 25.0
 _AROUND_EM = 5.5
-_KEY_COLUMNS = 4
+_MOST_KEY_COLUMNS = 4
 _MOST_WITH_BARS = 400
 _MOST_AS_SHAPES = 20_000
 """More points than this are drawn as pixels, in vector files too."""
@@ -83,14 +83,15 @@ def draw_against_theory(
         em = size.font_pt / 72
         caption = Caption(title, note, size)
         key = _key(points, boundary, size)
-        key_em = key_height_em(len(key), _KEY_COLUMNS)
+        columns = columns_that_fit([words for _, words in key], _MOST_KEY_COLUMNS, size.width_em)
+        key_em = key_height_em(len(key), columns)
         height_em = _PANEL_HEIGHT_EM + key_em + caption.height_em + _AROUND_EM
         engine = ConstrainedLayoutEngine(w_pad=0.5 * em, h_pad=0.35 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * height_em), layout=engine)
         grid = figure.add_gridspec(2, 2, height_ratios=(_PANEL_HEIGHT_EM, key_em))
         _draw_rates(figure.add_subplot(grid[0, 0]), points, boundary.name, size)
         _draw_ratios(figure.add_subplot(grid[0, 1]), points, size)
-        write_key(figure.add_subplot(grid[1, :]), key, _KEY_COLUMNS, handletextpad=0.4)
+        write_key(figure.add_subplot(grid[1, :]), key, columns, handletextpad=0.4)
         caption.write(figure)
         style.settle(figure)
     return figure

@@ -33,6 +33,8 @@ _KEY_COLUMNS = 3
 _MARGIN_EM = 4.5
 _HEIGHTS_EM = (16.0, 1.5, 7.0)
 _LOG_RATE_SPAN = 8.0
+_RATIO_ROOM = 0.002
+"""The panel of the ratio shows at least so much on either side of 1, however near theory the simulation comes."""
 _THEORIES = (
     ("theory_rate_rps", "theory", style.OKABE_ITO["vermilion"], style.LINE_STYLES[1]),
     ("theory_stable_rps", "proved stable below", style.OKABE_ITO["green"], style.LINE_STYLES[2]),
@@ -146,6 +148,8 @@ def _draw_ratio(axes: Axes, selection: Selection, facet: Facet, room_em: float, 
     theory = _along(selection, facet, "theory_rate_rps")
     axes.axhline(1, color=_THEORIES[0][2], linestyle=_THEORIES[0][3])
     _draw_simulated(axes, selection, facet, theory, room_em, size)
+    axes.update_datalim([(0, 1 - _RATIO_ROOM), (0, 1 + _RATIO_ROOM)], updatex=False)
+    axes.autoscale_view(scalex=False)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
 

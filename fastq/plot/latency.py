@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.markers import MarkerStyle
     from numpy.typing import NDArray
 
     from fastq.plot.key import Key
@@ -237,6 +238,20 @@ def _key(rows: Sequence[Mapping[str, Any]], size: Size) -> Key:
         )
         key.append((mark, f"{', '.join(others)}: of a finite run"))
     if any(row["short_latencies"] for row in rows):
-        mark = Line2D([], [], color=style.FAINT, linestyle="", marker="$?$", markersize=6 * size.scale)
+        mark = Line2D(
+            [], [], color=style.FAINT, linestyle="", marker=_question_mark(), markersize=6 * size.scale
+        )
         key.append((mark, "too few bursts for its interval to hold"))
     return key
+
+
+def _question_mark() -> MarkerStyle:
+    """Return the mark for a key that looks like the text beside an interval."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.markers import MarkerStyle
+    from matplotlib.path import Path
+    from matplotlib.textpath import TextPath
+
+    sign = TextPath((0, 0), "?", prop=FontProperties(family="DejaVu Sans"))
+    box = sign.get_extents()
+    return MarkerStyle(Path(sign.vertices - (box.p0 + box.p1) / 2, sign.codes))

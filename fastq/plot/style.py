@@ -191,6 +191,7 @@ def _settings(size: Size) -> dict[str, Any]:
         "xtick.minor.width": 0.4 * scale,
         "ytick.minor.width": 0.4 * scale,
         "text.color": INK,
+        "text.parse_math": False,
         "lines.linewidth": 1.3 * scale,
         "lines.markersize": 3.2 * scale,
         "grid.color": GRID_LINE,
