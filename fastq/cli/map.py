@@ -185,9 +185,13 @@ def _read(directory: str, manifest: Manifest, boundary: str) -> pa.Table:
     if table.column("theory_rate_rps").null_count == table.num_rows:
         raise SpecError("no point that is finished can run, so there is no rate to draw", source=directory)
     if table.column(rates[0]).null_count == table.num_rows:
-        measured = ", ".join(manifest.document["canonical"]["run"]["measure"])
+        measured = manifest.document["canonical"]["run"]["measure"]
+        if boundary in measured:
+            raise SpecError(
+                "no point that is finished meets its objectives at any rate", source=directory, key="slo"
+            )
         raise SpecError(
-            f"no point of {directory} has a {rates[0]}; its run.measure was {measured}",
+            f"no point of {directory} has a {rates[0]}; its run.measure was {', '.join(measured)}",
             key="--boundary",
             value=boundary,
         )
@@ -241,6 +245,9 @@ def _note(manifest: Manifest, table: pa.Table, rows: NDArray[np.int64], chosen: 
     if skipped:
         points += f", {skipped:,} can't run"
     rate, low, high = (numbers(table, f"service_rate{end}_rps")[rows] for end in ("", "_low", "_high"))
+    nowhere = int(np.isnan(rate).sum()) - skipped
+    if nowhere:
+        points += f", {nowhere:,} without such a rate"
     half_widths = (high - low) / (2 * rate)
     half_widths = half_widths[np.isfinite(half_widths)]
     sharp = (
