@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _LOG_SPAN = 4.0
 """Two or more values that span this factor, and are spread more evenly so, get a logarithmic axis."""
+
+_LETTERS_A_LINE = 22
+_EM_PER_LETTER = 0.62
 
 _ALWAYS_TICKED = 3
 """So few values each get a tick, however odd."""
@@ -94,10 +99,11 @@ class PlotAxis:
             if self.numeric:
                 axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
             else:
+                letters = self._letters_a_line(room_em) if across else _LETTERS_A_LINE
                 axis.set_major_formatter(
-                    FuncFormatter(lambda value, _: setting_label(self.key, names[value]))
+                    FuncFormatter(lambda value, _: "\n".join(self._lines(names[value], letters)))
                 )
-                if across and self._widest() * len(self.values) > room_em:
+                if across and self._widest(letters) * len(self.values) > room_em:
                     axis.set_tick_params(labelrotation=35)
             (axes.set_xlabel if across else axes.set_ylabel)(self.label)
         else:
@@ -108,8 +114,27 @@ class PlotAxis:
         else:
             axes.set_ylim(*(ends if self.numeric else ends[::-1]))
 
-    def _widest(self) -> float:
-        return 0.62 * max(len(setting_label(self.key, value)) for value in self.values) + 1
+    @property
+    def labels_em(self) -> float:
+        """Width of the widest tick label of a category upwards, in units of the text size; 0 of a number."""
+        return 0.0 if self.numeric else 0.9 * self._widest(_LETTERS_A_LINE)
+
+    def _widest(self, letters: int) -> float:
+        lines = [line for value in self.values for line in self._lines(value, letters)]
+        return _EM_PER_LETTER * max(map(len, lines)) + 1
+
+    def _lines(self, value: Scalar, letters: int) -> list[str]:
+        """Break the name of a category into lines that leave the panels their room, no number from its unit."""
+        kept = re.sub(r"(?<=\d) | (?=[A-Z]\b)", "\N{NO-BREAK SPACE}", setting_label(self.key, value))
+        return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(kept, letters)] or [""]
+
+    def _letters_a_line(self, room_em: float) -> int:
+        """Return how long a line may be so that names stand side by side; more where they're turned anyway."""
+        fitting = int((room_em / len(self.values) - 1) / _EM_PER_LETTER)
+        words = [
+            word for value in self.values for word in re.split(r"[\s-]+", setting_label(self.key, value))
+        ]
+        return fitting if fitting >= max(map(len, words)) else _LETTERS_A_LINE
 
     def _ticks(self, room_em: float, *, across: bool) -> tuple[list[float], list[float]]:
         if self.kind == "category":

@@ -42,6 +42,8 @@ _LOG_RATE_SPAN = 8.0
 _MOST_BAND_TICKS = 6
 _COLUMNS_OF_RATES = 2
 _UNMET_HATCH = "..."
+_NUMBERS_EM = 3.0
+"""Room beside the panels that tick labels of numbers take."""
 
 
 def draw_boundary_map(
@@ -77,7 +79,7 @@ def draw_boundary_map(
         marks = _marks_key(selection, size)
         marks_em = _LINE_EM * math.ceil(len(marks) / _KEY_COLUMNS)
         heights = [_PANEL_HEIGHT_EM] * rows + [_KEY_HEIGHT_EM] + [marks_em] * bool(marks)
-        titles = [title_lines(facet.settings, _panel_width_em(size)) for facet in selection.facets]
+        titles = [title_lines(facet.settings, _panel_width_em(selection, size)) for facet in selection.facets]
         around_em = 0.5 * rows + LINE_EM * sum(map(len, titles)) + caption.height_em + 5.7
         engine = ConstrainedLayoutEngine(w_pad=0.35 * em, h_pad=0.3 * em, wspace=0.0, hspace=0.0)
         figure = Figure(figsize=(size.width_in, em * (sum(heights) + around_em)), layout=engine)
@@ -135,7 +137,9 @@ class _Rate:
             cells.draw_dashed_curves(axes, self.selection, theory, self.levels, size)
             cells.draw_curves(axes, self.selection, rate, self.levels, size)
         elif cells.values_fit(self.selection):
-            cells.write_values(axes, self.selection, rate, "#.3g", size)
+            cells.write_values(
+                axes, self.selection, rate, "#.3g", size, _panel_width_em(self.selection, size)
+            )
         x, y = cells.places_of_marks(self.selection)
         status = self.selection.words("status", facet)
         draw_marks(axes, status, x, y, _steps(self.selection, size), size)
@@ -162,7 +166,9 @@ class _Ratio:
         cells.colour_cells(axes, self.selection, ratio, self.look)
         cells.fill_cells(axes, self.selection, ratio >= self.scale.above_one, "none", ABOVE_HATCH)
         if cells.values_fit(self.selection):
-            cells.write_values(axes, self.selection, ratio, ".3f", size)
+            cells.write_values(
+                axes, self.selection, ratio, ".3f", size, _panel_width_em(self.selection, size)
+            )
 
     def explain(self, axes: Axes, size: Size) -> None:
         bar = _colour_bar(axes, self.look, "1 = the closed form; hatched above", size)
@@ -190,7 +196,7 @@ class _Binding:
             cells.fill_cells(axes, self.selection, binding == name, face, hatch)
         cells.outline_regions(axes, self.selection, binding, size)
         for name, words in BINDING_WORDS.items():
-            room = (_panel_width_em(size), _PANEL_HEIGHT_EM)
+            room = (_panel_width_em(self.selection, size), _PANEL_HEIGHT_EM)
             cells.name_region(axes, self.selection, binding == name, words, room)
 
     def explain(self, axes: Axes, size: Size) -> None:
@@ -245,12 +251,13 @@ def _steps(selection: Selection, size: Size) -> Steps:
     if cells.values_fit(selection):
         return 1, 1
     return sharing(
-        (len(selection.y.values), len(selection.x.values)), (_PANEL_HEIGHT_EM, _panel_width_em(size))
+        (len(selection.y.values), len(selection.x.values)),
+        (_PANEL_HEIGHT_EM, _panel_width_em(selection, size)),
     )
 
 
-def _panel_width_em(size: Size) -> float:
-    return (size.width_em - 6) / 3 - 1
+def _panel_width_em(selection: Selection, size: Size) -> float:
+    return (size.width_em - 6 - max(0.0, selection.y.labels_em - _NUMBERS_EM)) / 3 - 1
 
 
 def _frame(axes: Axes, selection: Selection, facet: Facet, size: Size, *, row: int, column: int) -> None:
@@ -260,7 +267,7 @@ def _frame(axes: Axes, selection: Selection, facet: Facet, size: Size, *, row: i
         cells.fill_cells(axes, selection, _unmet(selection, facet), "white", _UNMET_HATCH)
     axes.spines[["top", "right"]].set_visible(True)
     rows = len(selection.facets)
-    selection.x.dress(axes, "x", labelled=row == rows - 1, room_em=_panel_width_em(size))
+    selection.x.dress(axes, "x", labelled=row == rows - 1, room_em=_panel_width_em(selection, size))
     selection.y.dress(axes, "y", labelled=column == 0, room_em=_PANEL_HEIGHT_EM)
     if rows > 1:
         axes.set_ylabel("")

@@ -27,6 +27,11 @@ _MOST_WRITTEN = 8
 _BESIDE_VALUE = (0.9, 0.75)
 """Where a mark stands in a cell that holds a value too: shares of its width and height."""
 
+_VALUE_SCALE, _SMALLEST_VALUE_SCALE = 0.85, 0.5
+_EM_PER_DIGIT = 0.61
+_VALUE_PAD_EM = 0.35
+"""What a value takes in its cell, in units of its own text size; largest and smallest size of it."""
+
 _RASTER_CELLS = 4_000
 _SMALLEST_NAMED = 0.015
 _SHORTEST_LABELLED = 0.08
@@ -165,17 +170,25 @@ def dashed_line(size: Size) -> Line2D:
 
 
 def write_values(
-    axes: Axes, selection: Selection, values: NDArray[np.float64], form: str, size: Size
+    axes: Axes, selection: Selection, values: NDArray[np.float64], form: str, size: Size, room_em: float
 ) -> None:
-    """Write the value into each cell, in a format such as ``.3g``."""
-    for row, column in np.argwhere(np.isfinite(values)):
+    """Write the value into each cell of a panel ``room_em`` wide, in a format such as ``.3g``.
+
+    Letters are as small as the narrowest cell needs; nothing is written where they could not be read.
+    """
+    there = np.argwhere(np.isfinite(values))
+    longest = max((len(format(values[row, column], form)) for row, column in there), default=1)
+    share = min(_VALUE_SCALE, room_em / len(selection.x.values) / (_EM_PER_DIGIT * longest + _VALUE_PAD_EM))
+    if share < _SMALLEST_VALUE_SCALE:
+        return
+    for row, column in there:
         axes.text(
             middle(selection.x.edges, column, column, log=selection.x.kind == "log"),
             middle(selection.y.edges, row, row, log=selection.y.kind == "log"),
             format(values[row, column], form),
             ha="center",
             va="center",
-            fontsize=0.85 * size.font_pt,
+            fontsize=share * size.font_pt,
             bbox=_LABEL_BOX,
         )
 
