@@ -204,6 +204,8 @@ def test_a_point_outside_the_grid():
         grid(replica__max_num_seqs=[1, 2, 3], workload__output_scale=[1, 2]).point(6)
     with pytest.raises(SpecError, match="numbered from 0"):
         grid(replica__max_num_seqs=[1, 2, 3]).point(-1)
+    with pytest.raises(SpecError, match="the grid has one point, number 0"):
+        grid(replica__max_num_seqs=[1]).point(1)
 
 
 def test_ten_million_points_cost_nothing():

@@ -257,6 +257,11 @@ def test_an_unknown_kind_of_uri_is_refused():
         run(FakeSpec(), "nosuch://bucket")
 
 
+def test_a_uri_without_a_bucket_is_refused():
+    with pytest.raises(StoreError, match=r"s3:// names no bucket"):
+        read("s3://")
+
+
 def test_a_place_without_a_data_set_can_not_be_read(tmp_path):
     with pytest.raises(StoreError, match=r"holds no manifest\.json"):
         read(tmp_path / "nowhere")

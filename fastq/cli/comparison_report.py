@@ -61,7 +61,8 @@ def summary(found: Comparison) -> str:
         )
         text += f": {compared:,} compared"
     else:
-        text = f"Nothing moved by more than {tolerance}: {compared:,} boundaries compared"
+        boundaries = "boundary" if compared == 1 else "boundaries"
+        text = f"Nothing moved by more than {tolerance}: {compared:,} {boundaries} compared"
     details = [f"{counts['equal']:,} exactly equal"] if counts["equal"] else []
     if counts["within"]:
         differing = f" ({found.differing:,} of them surely not 0)" if found.differing else ""

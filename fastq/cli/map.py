@@ -224,8 +224,10 @@ def _measured(manifest: Manifest, boundary: str) -> str:
         return "Saturated throughput"
     if boundary == "cold":
         return "Largest rate from an empty start"
+    from fastq.model.duration import shown_duration
+
     limits = (
-        f"{latency} {percentile.replace('_', '.')} within {at_most_ps / 1e12:g} s"
+        f"{latency} {percentile.replace('_', '.')} within {shown_duration(at_most_ps)}"
         for latency, percentile, at_most_ps in manifest.document["canonical"]["slo"]
     )
     return f"Largest rate with {', '.join(limits)}"

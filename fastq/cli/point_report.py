@@ -148,11 +148,13 @@ def _tip(row: dict[str, Any]) -> str:
 
 def _effort(row: dict[str, Any], result: PointResult, elapsed_s: float) -> str:
     saturated = sum(each["arrival_rate_rps"] is None for each in result.replications)
-    requests = result.simulated_requests
+    requests, searched = result.simulated_requests, result.searched_requests
     return (
         f"status {row['status']}: {saturated} replications under a backlog"
         + (f" and {len(result.replications) - saturated} at given rates" if result.rates else "")
-        + f", {requests:,} requests in {seconds(elapsed_s)}"
+        + f", {requests:,} requests"
+        + (f" ({searched:,} of them in searches)" if searched else "")
+        + f" in {seconds(elapsed_s)}"
         + _NOTES.get(row["status"], "")
         + _tip(row)
     )

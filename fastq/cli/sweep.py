@@ -152,7 +152,7 @@ def _estimate_report(found: SweepEstimate) -> str:
     from fastq.engine.progress import duration_text
 
     rows = [
-        ("points", f"{found.points:,} in {found.blocks:,} blocks"),
+        ("points", f"{found.points:,} in {found.blocks:,} block{'' if found.blocks == 1 else 's'}"),
         ("time", f"about {duration_text(found.seconds)}, from {found.sampled_points} points run just now"),
         ("on", _machine(found)),
         ("files", f"about {size(found.size_bytes)}"),
@@ -161,9 +161,9 @@ def _estimate_report(found: SweepEstimate) -> str:
 
 
 def _machine(found: SweepEstimate) -> str:
-    if not found.gpus:
-        return f"{found.workers} processes of {found.threads} threads"
     processes = f"{found.workers} process{'es' if found.workers > 1 else ''}"
+    if not found.gpus:
+        return f"{processes} of {found.threads} thread{'s' if found.threads > 1 else ''}"
     return f"{processes} that feed{'' if found.workers > 1 else 's'} {found.gpus} GPU{'s' if found.gpus > 1 else ''}"
 
 

@@ -29,6 +29,7 @@ from fastq.model.grid import Axis
 from fastq.model.reading import shown_number
 from fastq.model.resolve import resolve
 from fastq.model.settings import SETTINGS
+from fastq.model.slo import Objective
 from fastq.model.spec import MODE_KEYS
 from fastq.model.version import RESULTS_VERSION
 from fastq.store.location import open_location
@@ -115,11 +116,10 @@ class _Grid:
         if canonical.get("slo") != wanted:
             texts = ", ".join(f"{one.latency} {one.text}" for one in self._plan.limits.objectives)
             has = canonical.get("slo")
-            there = (
-                "was not swept with limits"
-                if has is None
-                else f"was swept with {', '.join(f'{name} {share} <= {ps / 1e12:g} s' for name, share, ps in has)}"
-            )
+            there = "was not swept with limits"
+            if has is not None:
+                shown = [f"{name} {Objective(name, share, ps).text}" for name, share, ps in has]
+                there = f"was swept with {', '.join(shown)}"
             raise SpecError(
                 f"the plan's limits are {texts}, and the data set {self.name} {there}: sweep with measure "
                 '"slo" and the same [slo], leave the limits out, or leave --from out and simulate',

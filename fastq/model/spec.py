@@ -125,7 +125,9 @@ class Spec:
         self._prepare()
 
     def __repr__(self) -> str:
-        return f"<Spec {self.title or self.source!r}: {self._length:,} points>"
+        return (
+            f"<Spec {self.title or self.source!r}: {self._length:,} point{'' if self._length == 1 else 's'}>"
+        )
 
     def __len__(self) -> int:
         return self._length
@@ -158,7 +160,9 @@ class Spec:
         """
         if not 0 <= index < self._length:
             raise SpecError(
-                f"the grid has {self._length:,} points, numbered from 0 to {self._length - 1:,}",
+                f"the grid has {self._length:,} points, numbered from 0 to {self._length - 1:,}"
+                if self._length > 1
+                else "the grid has one point, number 0",
                 source=self.source,
                 key="point",
                 value=index,

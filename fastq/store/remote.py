@@ -29,6 +29,8 @@ class RemoteDirectory:
                 f"{uri} can't be opened: {error}. Give a local path or a URI that pyarrow.fs knows "
                 "(s3://, gs://, hdfs://, fsspec+PROTOCOL://)."
             ) from error
+        if not self.path:
+            raise StoreError(f"{uri} names no bucket or directory: give one, as in s3://bucket/results.")
 
     @property
     def uri(self) -> str:
