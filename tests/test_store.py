@@ -275,6 +275,8 @@ def test_a_table_or_column_that_is_not_there_is_named(tmp_path):
         read(tmp_path, "latencies")
     with pytest.raises(StoreError, match=r"no column 'mu'; it has point, case,"):
         read(tmp_path, columns=["mu"])
+    with pytest.raises(StoreError, match=r"a list of names, as in columns=\['point'\]"):
+        read(tmp_path, columns="point")
 
 
 @pytest.mark.parametrize("filter", [pc.field("mu") < 1, pc.field("point") < "a", "point < 100"])

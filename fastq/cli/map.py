@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_picture(args.output, "--output")
     _refuse_axes(args)
+    _refuse_twice(args)
     manifest = require_manifest(open_location(args.dir))
     table = _read(args.dir, manifest, args.boundary)
     draw = _draw_against_theory if args.against_theory else _draw_along_axes
@@ -111,6 +112,17 @@ def _refuse_axes(args: argparse.Namespace) -> None:
                 "--where holds an axis at one value",
                 key=f"--{option}",
                 value=getattr(args, option),
+            )
+
+
+def _refuse_twice(args: argparse.Namespace) -> None:
+    """Refuse an axis that is held at two values: the first would be dropped without a word."""
+    from fastq.errors import SpecError
+
+    for number, (key, value) in enumerate(args.where):
+        if key in [other for other, _ in args.where[:number]]:
+            raise SpecError(
+                "this axis is held at a value already; a picture takes one", key=f"--where {key}", value=value
             )
 
 

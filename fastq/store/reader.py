@@ -60,6 +60,8 @@ def read(
         )
         raise StoreError(f"{place.show()} holds no table {table!r}: {hint}.")
     schema = arrow_schema(table, manifest.axes, manifest.schema_metadata)
+    if isinstance(columns, str):
+        raise StoreError(f"columns takes a list of names, as in columns=[{columns!r}].")
     unknown = [name for name in columns or () if name not in schema.names]
     if unknown:
         raise StoreError(
