@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,3 +119,28 @@ def test_objectives_that_nothing_searches_are_told(spec):
     searched = in_process(*words, "--set", 'run.measure=["slo"]')
     assert "note" not in searched.stderr
     assert "ttft p99" in searched.stdout or "up to stability" in searched.stdout
+
+
+def test_requests_of_searches_are_not_called_a_backlog(spec: Path) -> None:
+    words = ("simulate", spec, "--set", "slo.ttft={p90='200 ms'}", "--set", 'run.measure=["boundary", "slo"]')
+    (effort,) = re.findall(r"([\d,]+) requests \(([\d,]+) of them in searches\)", in_process(*words).stdout)
+    every, searched = (int(count.replace(",", "")) for count in effort)
+    (backlog,) = re.findall(r"backlog, ([\d,]+) requests in", in_process("simulate", spec).stdout)
+    assert every - searched == int(backlog.replace(",", ""))
+
+
+def test_a_guarantee_above_the_simulated_rate_is_said_not_to_hold(spec: Path, tmp_path: Path) -> None:
+    tight = tmp_path / "tight.toml"
+    tight.write_text(
+        """
+        workload.prompt_tokens = { uniform = [10, 1600] }
+        workload.output_tokens = { uniform = [3, 400] }
+        replica = { kv_capacity_tokens = 366_109, max_num_seqs = 1024, prefill_chunk_tokens = 512 }
+        iteration_time.constant = "37.2 ms"
+        run.requests = 10_000
+        """
+    )
+    found = in_process("simulate", tight)
+    assert found.returncode == 0
+    assert "The proof is for memory alone" in found.stdout
+    assert "The proof" not in in_process("simulate", spec).stdout

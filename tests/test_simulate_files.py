@@ -115,3 +115,18 @@ def test_a_timeline_without_rates_names_preempted_requests(spec: Path, tmp_path:
     assert "always a backlog" in picture.read_text()
     assert "Preempted" in picture.read_text()
     assert "Waiting" not in picture.read_text()
+
+
+def test_two_results_in_one_file_are_refused(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("simulate", spec, "--timeline", "both.parquet", "--trajectories", "./both.parquet"),
+        ("simulate", spec, "--timeline", "both.png", "--latencies", "both.png"),
+        ("plan", "chat-and-code", "-o", "both.parquet", "--parquet", "both.parquet"),
+    ):
+        done = in_process(*words)
+        assert done.returncode == 2, words
+        assert "names the same file" in done.stderr
+        assert not list(tmp_path.glob("*both*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -96,3 +97,9 @@ def test_status(swept: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: 
     done = in_process("status", tmp_path)
     assert done.returncode == 1
     assert "manifest.json" in done.stderr
+
+
+def test_one_of_a_thing_is_not_plural(spec: Path) -> None:
+    done = in_process("sweep", spec, "--dry-run", "--threads", "1")
+    assert re.search(r"^points +12 in 1 block$", done.stdout, re.MULTILINE)
+    assert re.search(r"^on +1 process of 1 thread$", done.stdout, re.MULTILINE)
