@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fastq.model.spec import Spec
     from fastq.store.comparison import Comparison
 
+    Overrides = Mapping[str, object] | Sequence[tuple[str, object]]
+
 _FORMS = (
     "theory_rate_rps",
     "theory_stable_rps",
@@ -44,7 +46,21 @@ _FORMS = (
 )
 
 
-def load(path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Spec:
+def _pairs(overrides: Overrides) -> list[tuple[str, object]]:
+    pairs: list[Any] = list(overrides.items() if isinstance(overrides, Mapping) else overrides)
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str):
+            from fastq.errors import SpecError
+
+            raise SpecError(
+                'must be a mapping such as {"run.seed": 3}, or pairs such as ("run.seed", "3")',
+                key="overrides",
+                value=pair,
+            )
+    return pairs
+
+
+def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Spec:
     """Load a spec file, or a grid that comes with fastq.
 
     Parameters
@@ -52,7 +68,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()
     path
         A TOML file, or the name of a grid.
     overrides
-        Dotted keys and values as ``--set key=value`` takes them.
+        Dotted keys and values, as a mapping or in pairs: ``{"run.seed": 3}``; texts are read as ``--set`` reads them.
 
     Raises
     ------
@@ -63,7 +79,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()
 
     from fastq.model.load import load_spec
 
-    return load_spec(os.fspath(path), overrides)
+    return load_spec(os.fspath(path), _pairs(overrides))
 
 
 def theory(spec: Spec) -> pa.Table:
@@ -143,7 +159,7 @@ def plan(
     plan: str | os.PathLike[str] | Mapping[str, object] | Plan,
     *,
     data_set: str | os.PathLike[str] | None = None,
-    overrides: Sequence[tuple[str, str]] = (),
+    overrides: Overrides = (),
     threads: int | None = None,
     backend: str = "auto",
 ) -> PlanResult:
@@ -156,7 +172,7 @@ def plan(
     data_set
         Directory or ``pyarrow.fs`` URI of a finished sweep to interpolate in; by default every option is simulated.
     overrides
-        Dotted keys and values as ``--set key=value`` takes them; a loaded plan takes none.
+        Dotted keys and values, as of :func:`load`; a loaded plan takes none.
     threads
         Threads to use; by default the CPUs that this process may use.
     backend
@@ -177,15 +193,15 @@ def plan(
     from fastq.model.plan import Plan
 
     if not isinstance(plan, Plan):
-        plan = _load_plan(plan, overrides)
+        plan = _load_plan(plan, _pairs(overrides))
     elif overrides:
         from fastq.errors import SpecError
 
         raise SpecError(
             "a loaded plan takes no overrides; give them to fastq.load_plan, or the file in place of the plan",
             source=plan.source,
-            key=overrides[0][0],
-            value=overrides[0][1],
+            key=_pairs(overrides)[0][0],
+            value=_pairs(overrides)[0][1],
         )
     if data_set is not None:
         from fastq.engine.plan_from import answer_from
@@ -200,7 +216,7 @@ def plan(
 
 
 def _load_plan(
-    plan: str | os.PathLike[str] | Mapping[str, object], overrides: Sequence[tuple[str, str]]
+    plan: str | os.PathLike[str] | Mapping[str, object], overrides: Sequence[tuple[str, object]]
 ) -> Plan:
     from fastq.model.load_plan import load_plan, parse_plan
 

@@ -99,3 +99,15 @@ def test_sweep_and_read(spec: fastq.Spec, tmp_path: Path) -> None:
     points = fastq.read(tmp_path / "out")
     assert points["replica.max_num_seqs"].to_pylist() == [4, 16, None]
     assert fastq.read(tmp_path / "out", "replications", columns=["throughput_rps"]).num_rows == 6
+
+
+def test_overrides_are_a_mapping_or_pairs_of_values_or_texts():
+    given = {"run.seed": 3, "arrivals.load": [0.5, 0.9], "replica.max_num_seqs": "unlimited", "title": "mine"}
+    specs = [fastq.load("quickstart", given), fastq.load("quickstart", [*given.items()])]
+    specs.append(fastq.load("quickstart", [("run.seed", "3"), ("arrivals.load", "[0.5, 0.9]")]))
+    assert [spec.run.seed for spec in specs] == [3, 3, 3]
+    assert [spec.rates.loads for spec in specs] == [(0.5, 0.9)] * 3
+    assert specs[0].title == "mine"
+    for wrong in (["run.seed=3"], [("run.seed", "3", "4")], [(1, 2)]):
+        with pytest.raises(fastq.SpecError, match=r"overrides = .*must be a mapping"):
+            fastq.load("quickstart", wrong)

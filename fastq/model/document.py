@@ -140,11 +140,14 @@ def _refuse_what_is_no_axis(key: str, value: object, place: Place) -> None:
     raise place.error(f"{why} (keys that can be axes: {', '.join(SETTINGS)})", value)
 
 
-def override(document: Document, name: str, text: str) -> None:
-    """Apply ``--set name=text``: the value replaces what the spec, its axes and its cases say of that key."""
+def override(document: Document, name: str, given: object) -> None:
+    """Apply ``--set name=given``: it replaces what the spec, its axes and its cases say of that key.
+
+    Texts are read as ``--set`` reads them; what is no text is the value itself.
+    """
     key = dotted_key(name)
     place = Place(OVERRIDE, key or "''", Path())
-    value = parsed(text)
+    value = parsed(given)
     section, _, leaf = key.partition(".")
     if key == "title":
         document.title = value
@@ -177,8 +180,10 @@ def _override_objective(document: Document, leaf: str, value: object) -> None:
     document.slo[latency] = value
 
 
-def parsed(text: str) -> object:
-    """Read a value as TOML; what is no TOML is a text without its quotes."""
+def parsed(text: object) -> object:
+    """Read a text as a value of TOML; what is no TOML is a text without its quotes, what is no text stays as it is."""
+    if not isinstance(text, str):
+        return text
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Spec:
+def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, object]] = ()) -> Spec:
     """Load a spec from a TOML file, or a grid that ships with fastq by its name.
 
     Parameters
@@ -30,7 +30,7 @@ def load_spec(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
     path_or_name
         Path of the file; a bare name that is no file is looked up among the grids that ship.
     overrides
-        Pairs (key, value as text) that take the place of what the spec says, as ``--set key=value`` gives
+        Pairs (key, value or its text) that take the place of what the spec says, as ``--set key=value`` gives
         them. Paths of traces in them are relative to the current directory.
 
     Raises
@@ -61,7 +61,7 @@ def parse_spec(
     *,
     source: str = "spec",
     directory: Path | None = None,
-    overrides: Sequence[tuple[str, str]] = (),
+    overrides: Sequence[tuple[str, object]] = (),
 ) -> Spec:
     """Make a spec of tables, as TOML holds them.
 
@@ -75,7 +75,7 @@ def parse_spec(
     directory
         Where relative paths of traces start; the current directory by default.
     overrides
-        Pairs (key, value as text) that take the place of what the document says.
+        Pairs (key, value or its text) that take the place of what the document says.
 
     Raises
     ------

@@ -45,7 +45,7 @@ MAX_GPUS_PER_REPLICA = 10_000
 MAX_PRICE = 1e9
 
 
-def load_plan(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, str]] = ()) -> Plan:
+def load_plan(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[str, object]] = ()) -> Plan:
     """Load a plan from a TOML file, or one that ships with fastq by its name.
 
     Parameters
@@ -53,7 +53,7 @@ def load_plan(path_or_name: str | os.PathLike[str], overrides: Sequence[tuple[st
     path_or_name
         Path of the file; a bare name that is no file is looked up among the plans that ship.
     overrides
-        Pairs (key, value as text) that take the place of what the plan says, as ``--set key=value`` gives
+        Pairs (key, value or its text) that take the place of what the plan says, as ``--set key=value`` gives
         them. Paths of traces in them are relative to the current directory.
 
     Raises
@@ -83,7 +83,7 @@ def parse_plan(
     *,
     source: str = "plan",
     directory: Path | None = None,
-    overrides: Sequence[tuple[str, str]] = (),
+    overrides: Sequence[tuple[str, object]] = (),
 ) -> Plan:
     """Make a plan of tables, as TOML holds them.
 
@@ -96,7 +96,7 @@ def parse_plan(
     directory
         Where relative paths of traces start; the current directory by default.
     overrides
-        Pairs (key, value as text) that take the place of what the document says.
+        Pairs (key, value or its text) that take the place of what the document says.
 
     Raises
     ------

@@ -22,7 +22,9 @@ KEYS_OF_ALL_OPTIONS = (
 _RATES = frozenset({"demand.peak_rps", "demand.hourly_rps"})
 
 
-def override_plan(document: Mapping[str, object], overrides: Sequence[tuple[str, str]]) -> dict[str, object]:
+def override_plan(
+    document: Mapping[str, object], overrides: Sequence[tuple[str, object]]
+) -> dict[str, object]:
     """Return the document with other values.
 
     Keys of ``demand``, ``limits`` and ``run`` are those of the file; ``replica.*``, ``iteration_time.*``,
