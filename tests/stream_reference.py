@@ -1,7 +1,7 @@
 """The stream of requests in big integers: an independent reading of how draws are made.
 
 With an arrival process words 1 and 2 of a request's counter pick its lengths, words 0 and 3 the interarrival
-time; a replay takes both from every so manieth row of the tables, beginning at one that a counter picks. In a
+time; a replay takes both from every nth row of the tables, beginning at one that a counter picks. In a
 backlog one counter picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table has 64
 entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
 """

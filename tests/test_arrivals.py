@@ -150,7 +150,7 @@ def test_strides_over_a_trace_sum_its_gaps(stride):
     assert gaps_of_strides(clock, stride).tolist() == expected
 
 
-def test_a_replica_of_several_gets_every_so_manieth_request_at_its_own_time():
+def test_a_replica_of_seven_gets_every_seventh_request_at_its_own_time():
     draw = np.random.default_rng(6)
     rows, replicas, rate_rps = 30, 7, 2.0
     trace = with_clock(
@@ -389,6 +389,16 @@ def test_processes_can_be_axes_and_cases_as_everything_but_rates():
         spec_with({}, cases=[{"name": "trace", "arrivals.process": "trace"}])
     with pytest.raises(SpecError, match=r"arrivals\.interarrival_cv.* at most 8 with process 'weibull'"):
         spec_with({"process": "weibull"}, grid={"arrivals.interarrival_cv": [2.0, 9.0]})
+
+
+def test_axes_of_many_values_are_checked_without_walking_them():
+    grid = {
+        "arrivals.interarrival_cv": {"linear": [0.1, 8.0, 50_000]},
+        "arrivals.round_robin": {"linear": [1, 100_000, 100_000]},
+    }
+    assert len(spec_with({"process": "gamma"}, grid=grid)) == 5_000_000_000
+    with pytest.raises(SpecError, match=r"arrivals\.round_robin = 100,?000"):
+        spec_with({"process": "weibull"}, grid=grid)
 
 
 def test_overriding_the_process_drops_the_spread_of_the_file_but_not_one_that_is_set():

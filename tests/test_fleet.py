@@ -107,6 +107,11 @@ def test_bursts_that_more_replicas_share_count_once():
     assert day([71, 8, 0], among).replicas == (9, 2, 0)
 
 
+def test_no_fleet_where_replicas_share_so_badly_that_no_number_is_enough():
+    assert fewest_sharing(10.0, lambda count: 1.0 / count) is None
+    assert fewest_sharing(0.5, lambda count: 1.0 / count) == 1
+
+
 def test_no_fleet_where_no_number_of_replicas_helps():
     assert fleet(5, alike(capacity(sure(10), sure(0), "ttft_p99"))) is None
 

@@ -1,7 +1,8 @@
 """``python -m benchmarks.trust [intervals] [verdicts] [latencies]``: the studies, as Markdown tables.
 
 They repeat the default estimate (8 replications, half of those under a backlog from a random start) thousands of times
-on systems whose truth comes from 64 million requests, and count. All three take about five quarters of an hour of two cores.
+on systems whose truth comes from 64 million requests, and count. All three take about 75
+minutes of two cores.
 """
 
 from __future__ import annotations

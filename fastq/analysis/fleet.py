@@ -79,6 +79,9 @@ class Capacity:
         return tuple(fails)
 
 
+_BEYOND_ALL = 1 << 60
+"""Replicas that no demand takes."""
+
 CapacityAmong: TypeAlias = "Callable[[int], Capacity]"
 """What a replica can be given where so many share the arrivals; rates don't fall with their number."""
 
@@ -154,7 +157,8 @@ def fewest_sharing(demand_rps: float, at_most_rps: Callable[[int], float]) -> in
     Returns
     -------
     int or None
-        They are enough, and one less is not; ``None`` where none of :data:`MOST_SHARING` may be given anything.
+        They are enough, and one less is not; ``None`` where no number is, or none of :data:`MOST_SHARING` may be given
+        anything.
     """
 
     def needed(replicas: int) -> int:
@@ -168,7 +172,9 @@ def fewest_sharing(demand_rps: float, at_most_rps: Callable[[int], float]) -> in
         few = min(2 * few, MOST_SHARING)
     enough = max(few, needed(few))
     while needed(enough) > enough:
-        enough = needed(enough)
+        if enough > _BEYOND_ALL:
+            return None
+        enough = min(needed(enough), 2 * enough)
     # Fewer than all of them need may be given less each, so no fewer than that will do.
     least = min(enough, needed(enough))
     while least < enough:

@@ -26,7 +26,7 @@ A spec is a TOML file. Only a workload, a KV capacity and an iteration time are 
                            the requests of workload.trace, in order, its arrival times stretched to each rate
   interarrival_cv          coefficient of variation of the times between arrivals: of "gamma", up to 20, and "weibull",
                            up to 8; 1 is as Poisson, 3 is bursty
-  round_robin              replicas that take turns: this one gets every so manieth     (default 1)
+  round_robin              replicas that take turns: of n this one gets every nth       (default 1)
                            request; rates are its own
   rate_rps                 arrival rates, requests/s: a number or a list (for "rates"); "trace": that of the trace; or
   load                     the same as shares of the theoretical boundary

@@ -38,7 +38,7 @@ def interarrival_table(process: str, cv: float | None = None, summed: int = 1) -
     cv
         Coefficient of variation, where the process has a choice.
     summed
-        Times that make one, where a replica gets every so manieth request: gamma times sum to one. Not of ``weibull``.
+        Times that make one, where a replica gets every nth request. Not of ``weibull``.
     """
     from fastq.kernels.draws import ENTRIES_PER_OCTAVE, GAP_UNIT_BITS, OCTAVES
 

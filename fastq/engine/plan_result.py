@@ -210,7 +210,8 @@ def sized_sharing(
     planned = _with_fleet(plan, planned, alone, lambda count: figures_among(count).capacity)
     if planned.fleet is None:
         among = figures_among(MOST_SHARING)
-        return replace(planned, infeasible=_unreachable(plan, among.capacity), figures=among)
+        reason = _unreachable(plan, among.capacity) or "no number of replicas that share its bursts is enough"
+        return replace(planned, infeasible=reason, figures=among)
     return replace(planned, figures=figures_among(planned.fleet.replicas))
 
 

@@ -62,8 +62,8 @@ def check_process(values: Layer, place_of: Callable[[str], Place]) -> None:
         )
     if process == "weibull" and values.get(ROUND_ROBIN_KEY, 1) != 1:
         raise place_of(ROUND_ROBIN_KEY).error(
-            "sums of Weibull times, as every so manieth request has them between arrivals, follow no law that is "
-            "known here; take process 'gamma'",
+            "sums of Weibull times, as they lie between every nth arrival and the next, follow no law that is known "
+            "here; take process 'gamma'",
             values[ROUND_ROBIN_KEY],
         )
     if process == REPLAY:

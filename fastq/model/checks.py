@@ -11,7 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from fastq.model import resolve
-from fastq.model.arrival_process import CV_KEY, PROCESS_KEY, PROCESS_KEYS, check_process, check_spread_is_used
+from fastq.model.arrival_process import (
+    CV_KEY,
+    PROCESS_KEY,
+    PROCESS_KEYS,
+    ROUND_ROBIN_KEY,
+    check_process,
+    check_spread_is_used,
+)
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
 from fastq.model.point import REPLAY
@@ -64,11 +71,17 @@ def check_rates(run: Run, rates: Rates, place: Place) -> None:
 
 
 def check_arrivals(spec: Spec) -> None:
-    """Refuse arrival processes that a point can't have, and a spread that none has a use for."""
+    """Refuse arrival processes that a point can't have, and a spread that none has a use for.
+
+    Of the numbers that an axis varies the largest counts.
+    """
     layers: list[Layer] = []
     keys = (*PROCESS_KEYS, "workload.trace", "workload.catalogue")
     for number in range(len(spec.case_layers)):
         choices = {key: values for key in keys if (values := _values(spec, number, key))}
+        for key in (CV_KEY, ROUND_ROBIN_KEY):
+            if key in choices:
+                choices[key] = [max(choices[key], key=lambda value: cast("float", value))]
         for chosen in itertools.product(*choices.values()):
             layers.append(dict(zip(choices, chosen, strict=True)))
             check_process(layers[-1], _place(spec, number).at)

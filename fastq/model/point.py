@@ -58,7 +58,7 @@ class Arrivals:
         Coefficient of variation of the interarrival times, of ``gamma`` and ``weibull``; ``None`` for the others,
         which leave no choice.
     round_robin
-        Replicas that the arrivals are dealt out to in turn: this one gets every so manieth. Rates are its own, the
+        Replicas that the arrivals are dealt out to in turn: this one gets every nth. Rates are its own, the
         process is that of all of them together.
     """
 
