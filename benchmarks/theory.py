@@ -232,6 +232,7 @@ def recompute() -> Iterator[Row]:
         "system",
         "chunk",
         "preemptions",
+        "E[d] / E[s] exp(-r)",
         "recomputed tokens",
         "simulated / theory",
         "preemption",
@@ -257,11 +258,18 @@ def recompute() -> Iterator[Row]:
             name,
             f"{chunk:,}",
             f"{found.columns['preemptions_per_request']:.2f}",
+            f"{_growth(found.forms):.2f}",
             f"{again:,.0f}",
             found.shown,
             *found.lost("preemption", "recomputation"),
             _percent(predicted),
         )
+
+
+def _growth(forms: ClosedForms) -> float:
+    """E[d] / E[s] exp(-r): how often a request is preempted, about."""
+    decodes = forms.charged_tokens_per_request - forms.mean_prompt_tokens
+    return decodes / forms.mean_prompt_tokens * math.exp(-forms.completions_per_iteration)
 
 
 def blocks() -> Iterator[Row]:
@@ -402,6 +410,46 @@ def kinds() -> Iterator[Row]:
         )
 
 
+def expected() -> Iterator[Row]:
+    """The rate to expect: batches of two kinds, recomputation and reserved peaks together."""
+    yield "workload, replica, limits", "binding", "simulated / theory", "simulated / expected"
+    azure, code = {"catalogue": "azure-conv-2023"}, {"catalogue": "azure-code-2023"}
+    paper, a100 = PAPER_WORKLOADS["1:1"], {"catalogue": "a100-llama-3-8b"}
+    h100, rtx = {"catalogue": "h100-llama-3-8b"}, {"catalogue": "rtx-4090-llama-3.1-8b"}
+    peak = {"scheduler": {"admission": "peak"}}
+    cases: tuple[tuple[str, Document], ...] = (
+        ("Azure conv, A100, B = 64", {"workload": azure, "replica": a100 | {"max_num_seqs": 64}}),
+        ("Azure conv, A100", {"workload": azure, "replica": a100}),
+        (
+            "Azure conv, A100, M = 60,000",
+            {"workload": azure, "replica": a100 | {"kv_capacity_tokens": 60_000}},
+        ),
+        (
+            "Azure conv, A100, M = 20,000",
+            {"workload": azure, "replica": a100 | {"kv_capacity_tokens": 20_000}},
+        ),
+        ("Azure code, A100", {"workload": code, "replica": a100}),
+        ("1:1, A100, M = 131,000", {"workload": paper, "replica": a100 | {"kv_capacity_tokens": 131_000}}),
+        (
+            "1:1, A100, M = 131,000, C = 512",
+            {
+                "workload": paper,
+                "replica": a100 | {"kv_capacity_tokens": 131_000, "max_num_batched_tokens": 512},
+            },
+        ),
+        ("Azure conv, H100", {"workload": azure, "replica": h100}),
+        ("Azure conv, RTX 4090", {"workload": azure, "replica": rtx}),
+        ("the run's own, RTX 4090", {"workload": {"catalogue": "sharegpt-rtx-4090"}, "replica": rtx}),
+        ("Mooncake, A100", {"workload": {"catalogue": "mooncake-conversation"}, "replica": a100}),
+        ("standard", STANDARD),
+        ("standard, peak", STANDARD | peak),
+    )
+    for name, document in cases:
+        found = simulated(document)
+        over = float(found.columns["service_rate_rps"]) / found.forms.expected_rate_rps
+        yield name, found.forms.binding, found.shown, f"{over:.4f}"
+
+
 def mean_iteration_by_chance_s(outcome: Outcome, iterations: int = 100_000) -> float:
     """Mean iteration time if prompts come in as a Poisson process of theory's rate and decoding never changes.
 
@@ -521,6 +569,7 @@ EXPERIMENTS: dict[str, Callable[[], Iterator[Row]]] = {
         ties,
         hinge,
         kinds,
+        expected,
         drift,
         above,
     )

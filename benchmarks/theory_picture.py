@@ -57,8 +57,9 @@ class Spot:
         Completions per iteration that memory allows, over what the tighter of the other limits allows.
     output_scale
         Factor on the output lengths.
-    share, to_paper, to_peak
-        Simulated rate over theory's, over M / (b E[g]), and, under ``peak``, over the bound with the reserved area.
+    share, to_expected, to_paper, to_peak
+        Simulated rate over theory's, over the one to expect, over M / (b E[g]), and, under ``peak``, over the bound
+        with the reserved area.
     above
         Whether the interval of the simulated rate lies above theory's whole.
     """
@@ -68,6 +69,7 @@ class Spot:
     plenty: float
     output_scale: float
     share: float
+    to_expected: float
     to_paper: float
     to_peak: float | None
     above: bool
@@ -96,6 +98,7 @@ def spots(document: str | Path, results: str, family: str) -> list[Spot]:
                 plenty=replica.kv_blocks / forms.kv_area_blocks / min(others),
                 output_scale=row["workload.output_scale"],
                 share=simulated_rps / row["theory_rate_rps"],
+                to_expected=simulated_rps / forms.expected_rate_rps,
                 to_paper=simulated_rps / row["paper_rate_rps"],
                 to_peak=_over_peak(Outcome(point, forms, row), min(others)),
                 above=row["service_rate_low_rps"] > row["theory_rate_rps"] * (1 + _ROUNDING),
@@ -114,7 +117,18 @@ def _over_peak(outcome: Outcome, others: float) -> float | None:
 def table(all_spots: Sequence[Spot]) -> list[tuple[str, ...]]:
     """Quantiles of simulated over predicted, by family and by what binds; the first row is the head."""
     rows: list[tuple[str, ...]] = [
-        ("policy", "binding", "points", "least", "5%", "median", "95%", "most", "over M/(b E[g]), 5%, 95%")
+        (
+            "policy",
+            "binding",
+            "points",
+            "least",
+            "5%",
+            "median",
+            "95%",
+            "most",
+            "over expected, 5%, 50%, 95%",
+            "over M/(b E[g]), 5%, 95%",
+        )
     ]
     kinds: dict[str, Any] = {
         "kv, no tie": lambda s: s.plenty < 1 / TIE,
@@ -128,10 +142,11 @@ def table(all_spots: Sequence[Spot]) -> list[tuple[str, ...]]:
             if chosen:
                 paper = _quantiles([s.to_paper for s in chosen])
                 shares = _quantiles([s.share for s in chosen])
-                rows.append((family, kind, f"{len(chosen):,}", *shares, f"{paper[1]}, {paper[3]}"))
+                expected = ", ".join(_quantiles([s.to_expected for s in chosen])[1:4])
+                rows.append((family, kind, f"{len(chosen):,}", *shares, expected, f"{paper[1]}, {paper[3]}"))
     over = [s.to_peak for s in all_spots if s.to_peak is not None]
     if over:
-        rows.append(("peak", "over section 6.3", f"{len(over):,}", *_quantiles(over), ""))
+        rows.append(("peak", "over section 6.3", f"{len(over):,}", *_quantiles(over), "", ""))
     return rows
 
 

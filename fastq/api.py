@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FORMS = (
     "theory_rate_rps",
+    "expected_rate_rps",
     "theory_stable_rps",
     "paper_rate_rps",
     "binding",

@@ -23,7 +23,7 @@ from fastq.model.marginal_geometric import Geometric
 from fastq.model.marginal_lognormal import Lognormal
 from fastq.model.marginal_uniform import Uniform
 from fastq.model.marginals import FAMILIES, read_marginal
-from fastq.model.point import Arrivals
+from fastq.model.point import Rates
 from fastq.model.reading import Place
 from fastq.model.run import Run
 from fastq.model.settings import SETTINGS
@@ -254,7 +254,7 @@ def test_no_law_keeps_a_dropped_table_alive(monkeypatch):
         title="",
         source="spec.toml",
         run=Run(),
-        arrivals=Arrivals(),
+        rates=Rates(),
         base={
             "workload.trace": trace,
             "replica.kv_capacity_tokens": 10**6,

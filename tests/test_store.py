@@ -131,6 +131,23 @@ def test_read_is_ordered_by_point_and_takes_columns_and_a_filter(tmp_path):
     assert read(str(tmp_path), "replications").num_rows == 120
 
 
+def test_columns_that_an_older_version_did_not_write_are_null(tmp_path):
+    run(RATES, tmp_path)
+    whole = read(tmp_path)
+    for path in sorted((tmp_path / "points").iterdir())[:2]:
+        pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["expected_rate_rps"]), path)
+    found = read(tmp_path)
+    assert found.schema.equals(whole.schema, check_metadata=True)
+    assert found.drop_columns(["expected_rate_rps"]).equals(whole.drop_columns(["expected_rate_rps"]))
+    missing = found["expected_rate_rps"].is_null().to_pylist()
+    assert missing[: 2 * BLOCK_POINTS] == [True] * 2 * BLOCK_POINTS
+    chosen = read(
+        tmp_path, columns=["expected_rate_rps", "point"], filter=pc.field("expected_rate_rps").is_null()
+    )
+    assert chosen.column_names == ["expected_rate_rps", "point"]
+    assert chosen["point"].to_pylist()[: 2 * BLOCK_POINTS] == list(range(2 * BLOCK_POINTS))
+
+
 def test_duckdb_polars_and_pyarrow_open_each_table_as_it_is(tmp_path):
     run(RATES, tmp_path)
     (tmp_path / ".points-block-000001.parquet.0123abcd-1-0123456789ab.partial").write_bytes(b"half")

@@ -64,6 +64,12 @@ def _boundary(row: dict[str, Any]) -> str:
         ("simulated (infinite backlog)", number(rate), interval, number(rate / theory)),
         ("theory, self-consistent", number(theory), "", "1"),
         (
+            "theory, less losses to expect",
+            number(row["expected_rate_rps"]),
+            "",
+            _share(row["expected_rate_rps"], theory),
+        ),
+        (
             "theory, proved stable below",
             number(row["theory_stable_rps"]),
             "",

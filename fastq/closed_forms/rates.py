@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastq.closed_forms.batch_time import batch_time, work_ps
+from fastq.closed_forms.expected import (
+    expected_completions,
+    expected_iteration_ps,
+    expected_preemptions,
+)
 from fastq.closed_forms.request_sums import request_sums
 from fastq.model.scheduler import Admission, Preemption
 
@@ -33,6 +38,9 @@ class ClosedForms:
         batch, in the run's token convention. It bounds the throughput of every policy from above, and takes
         memory at current use for every policy: one that leaves memory idle stays below. Under ``peak``, for
         one, requests of equal lengths never run more than floor(blocks / largest KV in blocks) at a time.
+    expected_rate_rps
+        The same, less what reserved peaks, recomputation and batches of two kinds cost on average: an estimate, no
+        bound (:mod:`fastq.closed_forms.expected`).
     theory_stable_rps
         Arrival rate below which the drift argument proves stability; ``None`` unless memory binds, the
         iteration time is constant or one affine plane, admission is ``chunk`` or ``prompt``, the watermark
@@ -68,6 +76,7 @@ class ClosedForms:
     """
 
     theory_rate_rps: float
+    expected_rate_rps: float
     theory_stable_rps: float | None
     paper_rate_rps: float
     binding: str
@@ -123,6 +132,7 @@ def closed_forms(point: Point) -> ClosedForms:
     guaranteed = binding == "kv" and _has_guarantee(replica, iteration_time, point.scheduler)
     return ClosedForms(
         theory_rate_rps=completions / mean_iteration_s,
+        expected_rate_rps=_expected_rate_rps(point, sums, binding, completions),
         theory_stable_rps=_stable_rate_rps(replica, iteration_time, sums) if guaranteed else None,
         paper_rate_rps=replica.kv_capacity_tokens / (mean_iteration_s * smooth_area_tokens),
         binding=binding,
@@ -141,6 +151,12 @@ def closed_forms(point: Point) -> ClosedForms:
         max_kv_tokens=sums.max_kv_tokens,
         rejected_share=(sums.offered - requests) / sums.offered,
     )
+
+
+def _expected_rate_rps(point: Point, sums: RequestSums, binding: str, completions: float) -> float:
+    expected = expected_completions(point, sums, completions)
+    preemptions = expected_preemptions(point, sums, binding, expected)
+    return expected * PS_PER_S / expected_iteration_ps(point, sums, expected, preemptions)
 
 
 def longest_chunk_tokens(replica: Replica) -> int:

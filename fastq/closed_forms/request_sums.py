@@ -81,6 +81,8 @@ class RequestSums:
         s^2, twice the attention work of the prefill.
     kv_area_tokens, kv_area_blocks
         KV held, summed over iterations, in tokens and in blocks.
+    reserved_area_tokens
+        (s + d) n: the largest KV of a request, in tokens, held for all its iterations.
     doubled_smooth_area_chunks
         2 chunk g(s, o), with the smooth area g = (1 + s/chunk) s/2 + s o + o (o + 1)/2 of the paper.
     max_kv_tokens
@@ -98,6 +100,7 @@ class RequestSums:
     squared_prompt_tokens: int
     kv_area_tokens: int
     kv_area_blocks: int
+    reserved_area_tokens: int
     doubled_smooth_area_chunks: int
     max_kv_tokens: int
 
@@ -172,16 +175,23 @@ def _sum_requests(
     decode = output - unemitted
     per_prompt, per_output = np.ones_like(prompt), np.ones_like(output)
     requests = accepted.requests
+    prompt_chunks = -(-prompt // chunk)
 
     prompts = accepted.sum_product(prompt, per_output)
     outputs = accepted.sum_product(per_prompt, output)
     squared_prompts = accepted.sum_product(prompt * prompt, per_output)
-    chunks = accepted.sum_product(-(-prompt // chunk), per_output)
+    chunks = accepted.sum_product(prompt_chunks, per_output)
     decodes = outputs - unemitted * requests
     products = accepted.sum_product(prompt, output)
     output_growth = accepted.sum_product(per_prompt, output * (output + 1) // 2)
     decode_kv = products - unemitted * prompts + output_growth - unemitted * outputs
     kv_area_tokens = accepted.sum_product(prefill_area(prompt, chunk, 1), per_output) + decode_kv
+    reserved_area = (
+        accepted.sum_product(prompt * prompt_chunks, per_output)
+        + accepted.sum_product(prompt, decode)
+        + accepted.sum_product(prompt_chunks, decode)
+        + accepted.sum_product(per_prompt, decode * decode)
+    )
     return RequestSums(
         requests=requests,
         offered=offered,
@@ -194,6 +204,7 @@ def _sum_requests(
         squared_prompt_tokens=squared_prompts,
         kv_area_tokens=kv_area_tokens,
         kv_area_blocks=kv_area_tokens if block == 1 else _block_area(accepted, prompt, decode, chunk, block),
+        reserved_area_tokens=reserved_area,
         doubled_smooth_area_chunks=chunk * prompts + squared_prompts + 2 * chunk * (products + output_growth),
         max_kv_tokens=accepted.longest_tokens - unemitted,
     )

@@ -171,7 +171,7 @@ def _time_points(points: int, sample: Callable[[int], object]) -> tuple[float, i
 
 def _point_bytes(spec: Spec, manifest: Manifest) -> float:
     """Return the bytes that a point takes in all tables, from rows of random numbers."""
-    given = spec.rates
+    given = spec.point(0).arrivals.rates
     rates = len(given.rates_rps) + len(given.loads) + given.recorded if "rates" in manifest.tables else 0
     rows_of = {"points": 1, "replications": spec.run.replications * (1 + rates), "rates": rates}
     sized = min(SIZED_POINTS, len(manifest.block_range(0)))

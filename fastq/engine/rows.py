@@ -99,6 +99,7 @@ def theory_columns(forms: ClosedForms) -> Row:
     """The columns of the closed forms."""
     return {
         "theory_rate_rps": forms.theory_rate_rps,
+        "expected_rate_rps": forms.expected_rate_rps,
         "theory_stable_rps": forms.theory_stable_rps,
         "paper_rate_rps": forms.paper_rate_rps,
         "binding": forms.binding,
@@ -113,6 +114,7 @@ def skipped_row(point: Point, reason: str) -> Row:
         "service_rate_low_rps",
         "service_rate_high_rps",
         "theory_rate_rps",
+        "expected_rate_rps",
         "theory_stable_rps",
         "paper_rate_rps",
         "binding",

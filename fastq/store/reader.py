@@ -94,7 +94,7 @@ def read_blocks(
     columns: Sequence[str] | None = None,
     filter: pc.Expression | None = None,
 ) -> pa.Table:
-    """Read some finished blocks of a table; see :func:`read`."""
+    """Read some finished blocks of a table; see :func:`read`. Columns that an older version didn't write are null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -106,13 +106,30 @@ def read_blocks(
         name = block_file(table, block)
         try:
             with location.open(name) as file:
+                whole = set(schema.names) <= set(pq.read_schema(file).names)
+                file.seek(0)
                 part = pq.read_table(
-                    file, columns=wanted, filters=filter, partitioning=None, page_checksum_verification=True
+                    file,
+                    columns=wanted if whole else None,
+                    filters=filter if whole else None,
+                    partitioning=None,
+                    page_checksum_verification=True,
                 )
         except (pa.ArrowException, OSError) as error:
             raise damaged(location, name, str(error)) from error
-        parts.append(part)
+        parts.append(part if whole else _completed(part, schema, wanted, filter))
     return pa.concat_tables(parts)
+
+
+def _completed(
+    part: pa.Table, schema: pa.Schema, wanted: list[str] | None, filter: pc.Expression | None
+) -> pa.Table:
+    """Give a block of an older version the columns that it lacks."""
+    import pyarrow as pa
+
+    complete = pa.concat_tables([schema.empty_table(), part], promote_options="default").select(schema.names)
+    chosen = complete if filter is None else complete.filter(filter)
+    return chosen if wanted is None else chosen.select(wanted)
 
 
 def finished_blocks(location: Location, manifest: Manifest) -> set[int]:

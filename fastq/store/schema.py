@@ -83,6 +83,12 @@ POINTS = (
     ),
     Column("theory_rate_rps", "float", "requests/s", "self-consistent service rate, exact sums in blocks"),
     Column(
+        "expected_rate_rps",
+        "float",
+        "requests/s",
+        "theory_rate_rps less what reserved peaks, recomputation and batches of two kinds cost on average: no bound",
+    ),
+    Column(
         "theory_stable_rps",
         "float",
         "requests/s",
