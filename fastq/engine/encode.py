@@ -62,6 +62,10 @@ class Encoded:
         Whether all requests are alike.
     longest_tokens
         Bound of the tokens of a request, prompt and output.
+    longest_gap
+        Largest of the interarrival times, in 2^-24 of the mean.
+    accepted_rows
+        Requests of a trace that is replayed which are not rejected; 0 without a replay.
     """
 
     params: NDArray[np.void]
@@ -72,6 +76,8 @@ class Encoded:
     terms: bool
     equal_lengths: bool
     longest_tokens: int
+    longest_gap: int
+    accepted_rows: int
 
     def for_replications(
         self, replications: Sequence[int], *, arrival_rate_rps: float | None
@@ -91,8 +97,8 @@ class Encoded:
             params["aged_requests"] = 0
             # A stride of a replay is that many mean times.
             mean_ns = 1e9 / arrival_rate_rps / max(1, int(self.params["replay_stride"][0]))
-            longest = int(self.tables.gaps.max())
-            params["gap_mantissa"], params["gap_shift"] = mean_as_fixed_point(mean_ns, longest)
+            fixed_point = mean_as_fixed_point(mean_ns, self.longest_gap)
+            params["gap_mantissa"], params["gap_shift"] = fixed_point
             if self.params["replay_stride"][0]:
                 if self.params["warmup_requests"][0] < 0:
                     params["warmup_requests"] = np.minimum(params["warmup_requests"], -self.whole_rounds(1))
@@ -107,10 +113,8 @@ class Encoded:
         stride = int(self.params["replay_stride"][0])
         if not stride:
             return requests
-        total_tokens = self.tables.prompts.astype(np.int64) + self.tables.outputs
-        accepted = int((total_tokens <= self.params["max_total_tokens"][0]).sum())
-        rounds = -(-requests * stride // accepted)
-        return -(-rounds * accepted // stride)
+        rounds = -(-requests * stride // self.accepted_rows)
+        return -(-rounds * self.accepted_rows // stride)
 
     def _first_replayed(self, p: Any) -> int:
         """Row of a trace that a replication begins at, as it draws it."""
@@ -193,7 +197,16 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         terms=point.iteration_time.terms.any,
         equal_lengths=_all_equal(law.prompt_tokens) and _all_equal(law.output_tokens),
         longest_tokens=longest_prompt + longest_output,
+        longest_gap=int(tables.gaps.max()),
+        accepted_rows=_accepted_rows(point) if point.arrivals.process == REPLAY else 0,
     )
+
+
+def _accepted_rows(point: Point) -> int:
+    law, most_tokens = point.law, point.replica.max_model_len
+    if most_tokens is None:
+        return len(law.prompt_tokens)
+    return int((law.prompt_tokens.astype(np.int64) + law.output_tokens <= most_tokens).sum())
 
 
 def _gaps(point: Point) -> NDArray[np.int64]:
