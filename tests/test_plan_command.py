@@ -100,6 +100,32 @@ def test_markdown_keeps_its_cells_apart(plan, capsys):
     assert all(len(lines) >= 3 for lines in widths.values())
 
 
+def test_bursts_are_said_in_text_and_in_json(plan, capsys):
+    bursty = ("--set", "demand.arrivals={process='gamma', interarrival_cv=3}")
+    assert run(plan) == 0
+    assert "arrivals: Poisson, split among the replicas at random" in capsys.readouterr().out
+    assert run(plan, *bursty) == 0
+    assert (
+        "arrivals: gamma, coefficient of variation 3, dealt out to the replicas in turn"
+        in capsys.readouterr().out
+    )
+    assert run(plan, *bursty, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["arrivals"] == {"process": "gamma", "interarrival_cv": 3.0}
+
+
+def test_a_trace_that_is_replayed_faster_than_it_ran_is_said_to_be(plan, capsys, tmp_path):
+    trace = tmp_path / "trace.csv"
+    rows = "".join(f"{k * k / 100},10,10\n" for k in range(200))
+    trace.write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
+    replayed = ("--set", f"demand.workload={{trace='{trace}'}}", "--set", "demand.arrivals.process=trace")
+    assert run(plan, *replayed, "--set", "demand.peak_rps=50") == 0
+    told = capsys.readouterr().out
+    assert "arrivals: those of the trace, at the rate of the peak" in told
+    assert "The trace is replayed 99.5 times as fast as it was recorded" in told
+    assert run(plan, *replayed, "--set", "demand.peak_rps=0.6") == 0
+    assert "times as fast" not in capsys.readouterr().out
+
+
 def test_csv_and_json_and_parquet_say_the_same(plan, capsys, tmp_path):
     assert run(plan, "--csv", "--set", DAY, "--parquet", "rows.parquet") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

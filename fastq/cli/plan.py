@@ -249,6 +249,10 @@ def _document(result: PlanResult) -> dict[str, Any]:
         "peak_rps": plan.demand.peak_rps,
         "hourly_rps": None if hourly_rps is None else list(hourly_rps),
         "mixture": plan.demand.mixture or None,
+        "arrivals": {
+            "process": plan.demand.arrivals.process,
+            "interarrival_cv": plan.demand.arrivals.interarrival_cv,
+        },
         "limits": [f"{one.latency} {one.text}" for one in plan.limits.objectives],
         "target_load": plan.limits.target_load,
         "confidence": plan.limits.confidence,
