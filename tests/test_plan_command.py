@@ -124,6 +124,8 @@ def test_a_trace_that_is_replayed_faster_than_it_ran_is_said_to_be(plan, capsys,
     assert "The trace is replayed 99.5 times as fast as it was recorded" in told
     assert run(plan, *replayed, "--set", "demand.peak_rps=0.6") == 0
     assert "times as fast" not in capsys.readouterr().out
+    assert run(plan, *replayed[:2]) == 0
+    assert "The trace has arrival times: with demand.arrivals.process" in capsys.readouterr().out
 
 
 def test_csv_and_json_and_parquet_say_the_same(plan, capsys, tmp_path):

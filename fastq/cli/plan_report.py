@@ -277,8 +277,12 @@ def _remarks(result: PlanResult) -> list[str]:
 
 
 def _replayed(demand: Demand) -> list[str]:
-    """Say so where a trace is replayed much faster or slower than it was recorded."""
+    """Say so where a trace is replayed much faster or slower than it was recorded, or could be replayed."""
     clock = demand.clock
+    if clock is None and demand.recorded_clock is not None and not demand.is_shared:
+        return [
+            'The trace has arrival times: with demand.arrivals.process = "trace" the plan is for its bursts, too.'
+        ]
     times = 1.0 if clock is None else demand.peak_rps / clock.mean_rate_rps
     if 1 / _OWN_SPEED <= times <= _OWN_SPEED:
         return []

@@ -61,10 +61,13 @@ class Demand:
     @property
     def clock(self) -> TraceClock | None:
         """Arrivals that are replayed; ``None`` where they are drawn."""
+        return self.recorded_clock if self.arrivals.process == REPLAY else None
+
+    @property
+    def recorded_clock(self) -> TraceClock | None:
+        """Arrivals of the trace, replayed or not; ``None`` where the workload is none, or has no times."""
         lengths = self.layer.get("workload.trace")
-        if self.arrivals.process != REPLAY or not isinstance(lengths, LengthLaw):
-            return None
-        return lengths.clock
+        return lengths.clock if isinstance(lengths, LengthLaw) else None
 
     @property
     def hourly_rps(self) -> tuple[float, ...] | None:
