@@ -1,4 +1,4 @@
-"""``python -m benchmarks.trust [intervals] [verdicts] [latencies]``: the studies, as Markdown tables.
+"""``python -m benchmarks.trust [intervals] [effort] [verdicts] [latencies]``: the studies, as Markdown tables.
 
 They repeat the default estimate (8 replications, half of those under a backlog from a random start) thousands of times
 on systems whose truth comes from 64 million requests, and count. All three take about 75
@@ -12,14 +12,14 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.trust import intervals, latencies, verdicts
+from benchmarks.trust import effort, intervals, latencies, verdicts
 from benchmarks.trust.systems import LATENCIES, SATURATED, UNSEEN
 from fastq.engine.cpus import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STUDIES = ("intervals", "verdicts", "latencies")
+STUDIES = ("intervals", "effort", "verdicts", "latencies")
 LOADS = (0.5, 0.8, 0.9)
 
 
@@ -50,6 +50,7 @@ def main() -> None:
             intervals.HEADER,
             [(intervals.study, name, lengths, args.repetitions) for name in saturated],
         ),
+        "effort": (effort.header(lengths), [(effort.study, name, lengths) for name in saturated]),
         "verdicts": (
             verdicts.HEADER,
             [(verdicts.study, name, args.trials, max(lengths)) for name in saturated],
