@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastq.kernels._jit import device
+from fastq.kernels._jit import device, device_call
 from fastq.kernels.rng import philox
 from fastq.kernels.slots import i64
 
@@ -109,15 +109,18 @@ def gap_ns(p: Any, tables: Tables, words: Words) -> int:
     return in_ns(p, quantile(tables.gaps, words[0], words[3]))
 
 
+@device_call
+def replayed(p: Any, tables: Tables, index: int) -> tuple[int, int, int]:
+    """The same of a replay: it goes through the rows of the tables, in strides, and on from the last to the first."""
+    row = (p.replay_from + index * p.replay_stride) % tables.gaps.size
+    return in_ns(p, tables.gaps[row]), i64(tables.prompts[row]), i64(tables.outputs[row])
+
+
 @device
 def arriving(p: Any, tables: Tables, index: int) -> tuple[int, int, int]:
-    """Interarrival time before a request, ns, and its lengths, tokens.
-
-    A replay goes through the rows of the tables, in strides, and on from the last to the first.
-    """
+    """Interarrival time before a request, ns, and its lengths, tokens."""
     if p.replay_stride != 0:
-        row = (p.replay_from + index * p.replay_stride) % tables.gaps.size
-        return in_ns(p, tables.gaps[row]), i64(tables.prompts[row]), i64(tables.outputs[row])
+        return replayed(p, tables, index)
     words = words_of(p, index, STREAM_REQUEST)
     prompt, output = lengths(p, tables, words[1], words[2])
     return gap_ns(p, tables, words), prompt, output
