@@ -23,6 +23,7 @@ def test_sweep_summarises_and_names_the_next_command(
     out, done = swept
     assert done.returncode == 0, done.stderr
     assert "simulated / theory" in done.stdout
+    assert "simulated / expected" in done.stdout
     assert f"fastq map {out} --x replica.kv_capacity_tokens --y replica.max_num_seqs" in done.stdout
     assert "12/12 points" in done.stderr
 

@@ -204,14 +204,15 @@ def _report(spec: Spec, summary: SweepSummary, figures: dict[str, Any], args: ar
             f"{BINDING_WORDS.get(name, name)} ({name})": count for name, count in figures["binding"].items()
         }
         rows.append(("limited by", _shares(named)))
-    if ratio := figures["simulated_over_theory"]:
-        rows.append(
-            (
-                "simulated / theory",
-                f"median {ratio['median']:.3f}, middle 90% {ratio['p5']:.3f} to {ratio['p95']:.3f}, "
-                f"all {ratio['smallest']:.3f} to {ratio['largest']:.3f}",
-            )
+    rows.extend(
+        (
+            f"simulated / {name}",
+            f"median {ratio['median']:.3f}, middle 90% {ratio['p5']:.3f} to {ratio['p95']:.3f}, "
+            f"all {ratio['smallest']:.3f} to {ratio['largest']:.3f}",
         )
+        for name in ("theory", "expected")
+        if (ratio := figures[f"simulated_over_{name}"])
+    )
     rows.append(
         (
             "data set",

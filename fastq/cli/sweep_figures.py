@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-_COLUMNS = ("service_rate_rps", "theory_rate_rps", "binding", "skip_reason")
+_CLOSED_FORMS = {"theory": "theory_rate_rps", "expected": "expected_rate_rps"}
+_COLUMNS = ("service_rate_rps", *_CLOSED_FORMS.values(), "binding", "skip_reason")
 _SHARES = {"smallest": 0.0, "p5": 0.05, "median": 0.5, "p95": 0.95, "largest": 1.0}
 _LEAST_RATIO, _LARGEST_RATIO = 1e-3, 1e3
 _LOG_STEP = 1e-4
@@ -67,7 +68,7 @@ class Ratios:
 
 
 def sweep_figures(out: str | os.PathLike[str], shard: str | None = None) -> dict[str, Any]:
-    """Return counts of what binds and quantiles of simulated over theory, of the finished points of a shard.
+    """Return counts of what binds and quantiles of simulated over closed forms, of the finished points of a shard.
 
     Parameters
     ----------
@@ -79,24 +80,26 @@ def sweep_figures(out: str | os.PathLike[str], shard: str | None = None) -> dict
     Returns
     -------
     dict
-        ``binding``: points by constraint, most frequent first; ``simulated_over_theory``: quantiles by name,
-        empty where nothing was simulated; ``first_skip_reason``: of the first skipped point, or ``None``.
+        ``binding``: points by constraint, most frequent first; ``simulated_over_theory`` and
+        ``simulated_over_expected``: quantiles by name, empty where nothing was simulated; ``first_skip_reason``: of
+        the first skipped point, or ``None``.
     """
     location = open_location(out)
     manifest = require_manifest(location)
     part = parse_shard(shard) if shard is not None else Shard()
     blocks = finished_blocks(location, manifest).intersection(part.select(range(manifest.blocks)))
     binding: Counter[str] = Counter()
-    ratios, skip_reason = Ratios(), None
+    ratios, skip_reason = {name: Ratios() for name in _CLOSED_FORMS}, None
     for block in sorted(blocks):
         table = read_blocks(location, manifest, "points", [block], _COLUMNS)
         binding.update(count_values(table, "binding"))
-        ratios.add(_finite(pc.divide(table.column("service_rate_rps"), table.column("theory_rate_rps"))))
+        for name, column in _CLOSED_FORMS.items():
+            ratios[name].add(_finite(pc.divide(table.column("service_rate_rps"), table.column(column))))
         if skip_reason is None:
             skip_reason = next(iter(table.column("skip_reason").drop_null().slice(0, 1).to_pylist()), None)
     return {
         "binding": dict(binding.most_common()),
-        "simulated_over_theory": ratios.quantiles(),
+        **{f"simulated_over_{name}": each.quantiles() for name, each in ratios.items()},
         "first_skip_reason": skip_reason,
     }
 
