@@ -341,6 +341,36 @@ def test_a_replay_at_its_own_rate(tmp_path):
         spec_with({"rate_rps": "trace"}, **sections)
 
 
+def replay_of(directory, times_s, **arrivals):
+    rows = "".join(f"{time!r},5,5\n" for time in times_s)
+    (directory / "trace.csv").write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
+    return spec_with(
+        {"process": "trace", **arrivals},
+        workload={"trace": str(directory / "trace.csv")},
+        run={"measure": ["rates"]},
+    )
+
+
+def test_its_own_rate_is_part_of_the_hash_where_it_is_the_one_that_is_measured(tmp_path):
+    """A trace at twice its speed has the same gaps over their mean, and another rate."""
+    times_s = [0.0, 0.5, 2.0, 2.25]
+    twice_s = [time / 2 for time in times_s]
+    own, faster = (replay_of(tmp_path, times, rate_rps="trace") for times in (times_s, twice_s))
+    assert faster.point(0).law.clock.mean_rate_rps == 2 * own.point(0).law.clock.mean_rate_rps
+    assert own.hash != faster.hash
+    assert replay_of(tmp_path, times_s, rate_rps=1.0).hash == replay_of(tmp_path, twice_s, rate_rps=1.0).hash
+
+
+@pytest.mark.parametrize("unit_s", [1e-15, 1e-9, 1e9])
+def test_a_trace_whose_own_rate_no_other_could_have_is_refused(tmp_path, unit_s):
+    times_s = [time * unit_s for time in (0.0, 0.5, 2.0, 2.25)]
+    with pytest.raises(
+        SpecError, match=r"rate_rps.*requests/s by the arrival times of trace\.csv.*in seconds"
+    ):
+        replay_of(tmp_path, times_s, rate_rps="trace")
+    assert replay_of(tmp_path, times_s, rate_rps=1.0).point(0).law.clock is not None
+
+
 def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
     bursty = spec_with({"process": "gamma", "interarrival_cv": 2.0, "rate_rps": 3.0})
     assert (

@@ -67,7 +67,10 @@ def _arrivals(spec: Spec) -> dict[str, object]:
     document: dict[str, object] = {"process": processes.pop() if len(processes) == 1 else sorted(processes)}
     if REPLAY in (document["process"], *processes):
         laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
-        document["clocks"] = [[law.digest, law.clock.digest] for law in laws if law.clock is not None]
+        clocks = [(law.digest, law.clock) for law in laws if law.clock is not None]
+        document["clocks"] = [[digest, clock.digest] for digest, clock in clocks]
+        if spec.rates.recorded and "rates" in spec.run.measure:
+            document["recorded_rate_rps"] = [clock.mean_rate_rps for _, clock in clocks]
     if "rates" in spec.run.measure:
         rates: list[object] = [REPLAY] if spec.rates.recorded else list(spec.rates.rates_rps)
         document |= {"rate_rps": rates, "load": list(spec.rates.loads)}

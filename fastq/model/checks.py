@@ -19,6 +19,7 @@ from fastq.model.arrival_process import (
     check_process,
     check_spread_is_used,
 )
+from fastq.model.arrivals import LARGEST_RATE_RPS, SMALLEST_RATE_RPS
 from fastq.model.concurrency import MAX_AT_ONCE, most_at_once_from
 from fastq.model.lengths import MAX_LENGTH_TOKENS, LengthLaw
 from fastq.model.point import REPLAY
@@ -85,13 +86,28 @@ def check_arrivals(spec: Spec) -> None:
         for chosen in itertools.product(*choices.values()):
             layers.append(dict(zip(choices, chosen, strict=True)))
             check_process(layers[-1], _place(spec, number).at)
-            if spec.rates.recorded and layers[-1][PROCESS_KEY] != REPLAY:
-                place = _place(spec, number).at("arrivals.rate_rps")
-                raise place.error(
-                    "is the rate of a trace that is replayed: set arrivals.process = 'trace' too, or give a number",
-                    REPLAY,
-                )
+            if spec.rates.recorded:
+                _check_recorded_rate(layers[-1], _place(spec, number).at("arrivals.rate_rps"))
     check_spread_is_used(layers, spec.place.at(CV_KEY))
+
+
+def _check_recorded_rate(values: Layer, place: Place) -> None:
+    """Refuse the rate of a trace where none is replayed, or where it is beyond those that can be given."""
+    if values[PROCESS_KEY] != REPLAY:
+        raise place.error(
+            "is the rate of a trace that is replayed: set arrivals.process = 'trace' too, or give a number",
+            REPLAY,
+        )
+    law = values.get("workload.trace", values.get("workload.catalogue"))
+    assert isinstance(law, LengthLaw)
+    assert law.clock is not None
+    rate_rps = law.clock.mean_rate_rps
+    if not SMALLEST_RATE_RPS <= rate_rps <= LARGEST_RATE_RPS:
+        raise place.error(
+            f"is {rate_rps:.3g} requests/s by the arrival times of {law.name}; from {SMALLEST_RATE_RPS:g} to "
+            f"{LARGEST_RATE_RPS:g} are supported: check that they are in seconds, or give a number",
+            REPLAY,
+        )
 
 
 def check_objectives(run: Run, slo: tuple[Objective, ...], place: Place) -> None:
