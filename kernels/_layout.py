@@ -43,6 +43,7 @@ PARAMS = np.dtype(
         ("gap_mantissa", np.int64),  # mean interarrival time, ns: mantissa x 2^(24 - shift)
         ("gap_shift", np.int64),
         ("replay_stride", np.int64),  # rows from one replayed request to the next; 0: requests are drawn
+        ("replay_lap", np.int64),  # requests until it is back at its first row, with others left out
         ("replay_from", np.int64),  # row of the first
         ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
         ("key_high", np.int64),

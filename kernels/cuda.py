@@ -117,6 +117,7 @@ class Params(NamedTuple):
     gap_mantissa: int
     gap_shift: int
     replay_stride: int
+    replay_lap: int
     replay_from: int
     key_low: int
     key_high: int
@@ -146,6 +147,7 @@ def params_of(r: Any) -> Params:
         r.gap_mantissa,
         r.gap_shift,
         r.replay_stride,
+        r.replay_lap,
         r.replay_from,
         r.key_low,
         r.key_high,

@@ -111,8 +111,11 @@ def gap_ns(p: Any, tables: Tables, words: Words) -> int:
 
 @device_call
 def replayed(p: Any, tables: Tables, index: int) -> tuple[int, int, int]:
-    """The same of a replay: it goes through the rows of the tables, in strides, and on from the last to the first."""
-    row = (p.replay_from + index * p.replay_stride) % tables.gaps.size
+    """The same of a replay: it goes through the rows of the tables, in strides, and on from the last to the first.
+
+    Back at its first row with others left out, it goes on with the next, as the replica that gets those does.
+    """
+    row = (p.replay_from + index * p.replay_stride + index // p.replay_lap) % tables.gaps.size
     return in_ns(p, tables.gaps[row]), i64(tables.prompts[row]), i64(tables.outputs[row])
 
 

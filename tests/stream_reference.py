@@ -1,9 +1,10 @@
 """The stream of requests in big integers: an independent reading of how draws are made.
 
 With an arrival process words 1 and 2 of a request's counter pick its lengths, words 0 and 3 the interarrival
-time; a replay takes both from every nth row of the tables, beginning at one that a counter picks. In a
-backlog one counter picks the lengths of two requests, from words 0 and 1, then 2 and 3. The quantile table has 64
-entries an octave of the tail's mass in units of 2^-54, for the lower half and then for the upper half.
+time; a replay takes both from every nth row of the tables, beginning at one that a counter picks; back at that
+before it has met all of them, it goes on with the next. In a backlog one counter picks the lengths of two requests,
+from words 0 and 1, then 2 and 3. The quantile table has 64 entries an octave of the tail's mass in units of 2^-54,
+for the lower half and then for the upper half.
 """
 
 from __future__ import annotations
@@ -64,10 +65,15 @@ def stream(
     stride = int(params["replay_stride"][0])
     replays = arrival_rate_rps is not None and stride > 0
     row = pick(words(seed, replication, 0, REPLAY_STREAM)[0], len(gaps)) if replays else 0
+    first, met = row, set()
     while replays:
         arrival_ns += gaps[row] * mantissa + (1 << shift - 1) >> shift
         yield Request(index, arrival_ns, prompts[row], outputs[row], 0)
+        met.add(row)
         index, row = index + 1, (row + stride) % len(gaps)
+        if row == first and len(met) < len(gaps):
+            first = row = first + 1 if first + 1 < len(gaps) else 0
+            met = set()
     while True:
         if arrival_rate_rps is not None:
             w = words(seed, replication, index)

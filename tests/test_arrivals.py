@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -221,6 +222,33 @@ def test_a_replay_warms_up_for_a_round_and_is_measured_over_whole_ones():
         assert told.warmup_requests == 5
         assert replications(system, count=1, requests=1)[0].warmup_requests == 1000, "a backlog has no clock"
     assert encode(point(), Run(), mean_running=1).whole_rounds(5000) == 5000
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4, 5, 6, 12, 24])
+def test_a_replica_meets_all_rows_whatever_factors_their_number_and_the_replicas_have_in_common(replicas):
+    """Of four replicas one would get rows 0, 4 and 8 of twelve for ever: a trace of three requests."""
+    rows = 12
+    trace = with_clock(law(range(1, rows + 1), [1] * rows, joint=True), np.arange(float(rows)))
+    system = replace(point(arrivals=Arrivals(REPLAY, round_robin=replicas)), law=trace)
+    recorded = record(system, Run(), arrival_rate_rps=0.1, requests=3 * rows).requests
+    met = recorded["prompt_tokens"].reshape(3, rows)
+    for each in met:
+        assert sorted(each.tolist()) == list(range(1, rows + 1))
+    own = [1 + (number * replicas) % rows for number in range(rows // math.gcd(replicas, rows))]
+    assert met[0].tolist()[: len(own)] == own
+    assert np.diff(recorded["arrival_s"]).mean() == pytest.approx(10.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_a_replica_that_begins_among_rejected_requests_comes_to_others(replicas):
+    """Rows 0 and 2 are what one of two replicas would get for ever, and look for one that is accepted."""
+    trace = with_clock(law([90, 1, 90, 2], [9, 1, 9, 2], joint=True), np.arange(4.0))
+    system = replace(point(arrivals=Arrivals(REPLAY, round_robin=replicas), max_model_len=10), law=trace)
+    assert 1 < encode(system, Run(), mean_running=1).params["replay_lap"] * replicas <= 4, (
+        "or this runs for ever"
+    )
+    recorded = record(system, Run(), arrival_rate_rps=1.0, requests=4).requests
+    assert sorted(recorded["prompt_tokens"].tolist()) == [1, 1, 2, 2]
 
 
 def test_rounds_are_of_accepted_requests():

@@ -19,7 +19,7 @@ RESULTS = GOLDEN / "results"
 SPEC = GOLDEN / "golden.toml"
 GROWING, GROWING_SPEC = GOLDEN / "growing", GOLDEN / "growing.toml"
 TABLES = ("points", "replications", "rates")
-MOST_BYTES = 200_000
+MOST_BYTES = 210_000
 REMEDY = (
     "If that is meant: raise RESULTS_VERSION in fastq/model/version.py (it rises whenever any number changes), and "
     "make the data sets in tests/golden anew as CONTRIBUTING.md says."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -154,6 +155,7 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
     slots = most_at_once(law, replica)
     longest_stay = -(-(longest_prompt + longest_output) // chunk) + longest_output + 2
     wheel = 1 << longest_stay.bit_length()
+    stride = point.arrivals.round_robin if point.arrivals.process == REPLAY else 0
     key = _key(point, run)
     block_multiplier, block_shift = reciprocal(replica.block_size)
     params = np.zeros(1, layout.PARAMS)
@@ -174,7 +176,8 @@ def encode(point: Point, run: Run, *, mean_running: float) -> Encoded:
         "aged_requests": max(1, round(mean_running)),
         "gap_mantissa": 1,
         "gap_shift": 1,
-        "replay_stride": point.arrivals.round_robin if point.arrivals.process == REPLAY else 0,
+        "replay_stride": stride,
+        "replay_lap": _lap(stride, len(law.prompt_tokens)),
         "key_low": key & 0xFFFFFFFF,
         "key_high": key >> 32,
         "warmup_requests": -MIN_WARMUP_REQUESTS if run.warmup_requests is None else run.warmup_requests,
@@ -207,6 +210,12 @@ def _accepted_rows(point: Point) -> int:
     if most_tokens is None:
         return len(law.prompt_tokens)
     return int((law.prompt_tokens.astype(np.int64) + law.output_tokens <= most_tokens).sum())
+
+
+def _lap(stride: int, rows: int) -> int:
+    """Requests after which a replay in strides is back at its first row, with others left out."""
+    factor = math.gcd(stride, rows)
+    return rows // factor if stride and factor > 1 else layout.UNLIMITED
 
 
 def _gaps(point: Point) -> NDArray[np.int64]:
