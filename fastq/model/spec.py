@@ -112,7 +112,9 @@ class Spec:
         self._replicas = _Part(self, _REPLICA_KEYS, lambda values: resolve.replica(values, place))
         self._iteration_times = _Part(self, _TIME_KEYS, lambda values: resolve.iteration_time(values, place))
         self._schedulers = _Part(self, _SCHEDULER_KEYS, resolve.scheduler)
-        self._processes = _Part(self, frozenset(PROCESS_KEYS), arrival_process)
+        self._processes = _Part(
+            self, frozenset(PROCESS_KEYS), lambda values: replace(arrival_process(values), rates=self.rates)
+        )
 
     def __getstate__(self) -> dict[str, object]:
         """Return what a copy elsewhere needs; what can be made from it stays here."""
@@ -186,7 +188,7 @@ class Spec:
                 for axis, position in zip(self.axes, positions[1:], strict=True)
             },
             law=self.laws.law(self._lengths.at(positions)),
-            arrivals=replace(self._processes.at(positions), rates=self.rates),
+            arrivals=self._processes.at(positions),
             replica=self._replicas.at(positions),
             iteration_time=self._iteration_times.at(positions),
             scheduler=self._schedulers.at(positions),
