@@ -176,7 +176,7 @@ def walked_expectation(
             + plane.kv_token_ps * kv
             + plane.attention_ps * attention
             for plane in point.iteration_time.planes
-        ) + (terms.jump_ps if prefill + decoding > terms.jump_beyond_tokens else 0)
+        ) + (terms.jump_ps if prefill + decoding > terms.jump_beyond_tokens * (1 + 1e-9) else 0)
 
     mixed = longest(prefill / share, attention / share)
     mixed += terms.prefill_ps + terms.mixed_ps + terms.mixed_kv_token_ps * kv
@@ -256,7 +256,9 @@ def walked_forms(point: Point) -> ClosedForms:
         stable = float(max(0, completions / batch_s * (1 - delta)))
     return ClosedForms(
         theory_rate_rps=float(completions / batch_s),
-        expected_rate_rps=walked_expectation(point, walks, pairs, binding, float(completions)),
+        expected_rate_rps=min(
+            float(completions / batch_s), walked_expectation(point, walks, pairs, binding, float(completions))
+        ),
         theory_stable_rps=stable,
         paper_rate_rps=float(replica.kv_capacity_tokens / (batch_s * smooth)),
         binding=binding,

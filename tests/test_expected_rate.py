@@ -73,3 +73,44 @@ def test_preemptions_are_as_many_as_it_expects():
         decodes = forms.charged_tokens_per_request - forms.mean_prompt_tokens
         expected = decodes / forms.mean_prompt_tokens * math.exp(-forms.completions_per_iteration)
         assert evaluate_point(spec, 0).point["preemptions_per_request"] == pytest.approx(expected, rel=0.15)
+
+
+def test_it_is_never_above_the_bound():
+    """One request at a time, a chunk in every iteration: by chance two batches of five would have none."""
+    spec = parse_spec(
+        {
+            "workload": {"prompt_tokens": {"constant": 60}, "output_tokens": {"constant": 1}},
+            "replica": {"kv_capacity_tokens": 10_000, "max_num_seqs": 1, "prefill_chunk_tokens": 10},
+            "iteration_time": {"planes": [{"base_ms": 1}], "prefill_ms": 5},
+            "run": {"requests": 100, "replications": 2},
+        },
+        source="test",
+    )
+    forms = closed_forms(spec.point(0))
+    assert forms.expected_rate_rps == forms.theory_rate_rps
+    simulated_rps = evaluate_point(spec, 0).point["service_rate_rps"]
+    assert simulated_rps == pytest.approx(1 / 0.036, rel=1e-9)
+    assert forms.expected_rate_rps == pytest.approx(simulated_rps, rel=1e-9)
+
+
+@pytest.mark.parametrize("budget", [64, 128, 500, 512])
+@pytest.mark.parametrize(("prompt", "output"), [(313, 77), (700, 130)])
+def test_batches_that_are_full_do_not_jump_where_the_jump_is_beyond_full_ones(budget, prompt, output):
+    spec = parse_spec(
+        {
+            "workload": {
+                "prompt_tokens": {"uniform": [1, prompt]},
+                "output_tokens": {"uniform": [1, output]},
+            },
+            "replica": {"kv_capacity_tokens": 10_000_000, "max_num_batched_tokens": budget},
+            "iteration_time": {
+                "planes": [{"base_ms": 5, "prefill_token_us": 20}],
+                "jump_ms": 10,
+                "jump_beyond_tokens": budget,
+            },
+        },
+        source="test",
+    )
+    forms = closed_forms(spec.point(0))
+    assert forms.binding == "tokens"
+    assert forms.expected_rate_rps == pytest.approx(forms.theory_rate_rps, rel=0.01)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from fastq.model.replica import Replica
 
 
+_TOLERANCE = 1e-9
+"""Of a batch: one that is full to the token budget is not beyond it, whatever binary fractions say."""
+
+
 def expected_completions(point: Point, sums: RequestSums, completions: float) -> float:
     """Requests that complete in an iteration, where theory without losses has ``completions``."""
     if point.scheduler.admission is not Admission.PEAK:
@@ -88,5 +92,5 @@ def _batch_ps(
         + plane.attention_ps * attention
         for plane in times.planes
     )
-    beyond = prefill + decoding > times.terms.jump_beyond_tokens
+    beyond = prefill + decoding > times.terms.jump_beyond_tokens * (1 + _TOLERANCE)
     return longest_ps + times.terms.jump_ps * beyond

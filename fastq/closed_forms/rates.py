@@ -130,9 +130,11 @@ def closed_forms(point: Point) -> ClosedForms:
         )
     smooth_area_tokens = sums.doubled_smooth_area_chunks / (2 * chunk_tokens * requests)
     guaranteed = binding == "kv" and _has_guarantee(replica, iteration_time, point.scheduler)
+    theory_rate_rps = completions / mean_iteration_s
     return ClosedForms(
-        theory_rate_rps=completions / mean_iteration_s,
-        expected_rate_rps=_expected_rate_rps(point, sums, binding, completions),
+        theory_rate_rps=theory_rate_rps,
+        # Of few requests chance leaves more batches without prompts than there can be.
+        expected_rate_rps=min(theory_rate_rps, _expected_rate_rps(point, sums, binding, completions)),
         theory_stable_rps=_stable_rate_rps(replica, iteration_time, sums) if guaranteed else None,
         paper_rate_rps=replica.kv_capacity_tokens / (mean_iteration_s * smooth_area_tokens),
         binding=binding,
