@@ -281,6 +281,19 @@ def test_wherever_they_begin_replications_of_a_replay_agree(tmp_path):
     assert rate["wait_s_mean_high"] - rate["wait_s_mean_low"] < 1e-6 * rate["wait_s_mean"]
 
 
+def test_rates_that_meet_an_objective_are_searched_over_whole_rounds_too(tmp_path):
+    """Of 40 that come at once, at any rate, the last wait for 2 s; windows of 20 requests would miss them, mostly."""
+    spec = replay_of(
+        tmp_path,
+        [*range(160), *(160 + number / 1000 for number in range(40))],
+        replica={"kv_capacity_tokens": 1000, "max_num_seqs": 1},
+        iteration_time={"constant": "10 ms"},
+        slo={"wait": {"p99": "1 s"}},
+        run={"measure": ["slo"], "requests": 20, "warmup_requests": 200},
+    )
+    assert evaluate_point(spec, 0).point["slo_rate_rps"] is None
+
+
 def test_a_recording_follows_the_trace_from_its_first_request():
     times_s = np.array([3.0, 3.5, 3.5, 10.0, 11.0])
     trace = with_clock(law([5, 4, 3, 2, 1], [1, 2, 3, 4, 5], joint=True), times_s)
@@ -302,6 +315,17 @@ SPEC = {
 
 def spec_with(arrivals: dict, **sections: dict):
     return parse_spec({**SPEC, "arrivals": arrivals, **sections}, source="spec")
+
+
+def replay_of(directory, times_s, rate_rps=1.0, **sections: dict):
+    rows = "".join(f"{time!r},5,5\n" for time in times_s)
+    (directory / "trace.csv").write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
+    sections = {
+        "workload": {"trace": str(directory / "trace.csv")},
+        "run": {"measure": ["rates"]},
+        **sections,
+    }
+    return spec_with({"process": "trace", "rate_rps": rate_rps}, **sections)
 
 
 @pytest.mark.parametrize(
@@ -369,16 +393,6 @@ def test_a_replay_at_its_own_rate(tmp_path):
         spec_with({"rate_rps": "trace"}, **sections)
 
 
-def replay_of(directory, times_s, **arrivals):
-    rows = "".join(f"{time!r},5,5\n" for time in times_s)
-    (directory / "trace.csv").write_text(f"arrival_s,prompt_tokens,output_tokens\n{rows}")
-    return spec_with(
-        {"process": "trace", **arrivals},
-        workload={"trace": str(directory / "trace.csv")},
-        run={"measure": ["rates"]},
-    )
-
-
 def test_its_own_rate_is_part_of_the_hash_where_it_is_the_one_that_is_measured(tmp_path):
     """A trace at twice its speed has the same gaps over their mean, and another rate."""
     times_s = [0.0, 0.5, 2.0, 2.25]
@@ -386,7 +400,14 @@ def test_its_own_rate_is_part_of_the_hash_where_it_is_the_one_that_is_measured(t
     own, faster = (replay_of(tmp_path, times, rate_rps="trace") for times in (times_s, twice_s))
     assert faster.point(0).law.clock.mean_rate_rps == 2 * own.point(0).law.clock.mean_rate_rps
     assert own.hash != faster.hash
-    assert replay_of(tmp_path, times_s, rate_rps=1.0).hash == replay_of(tmp_path, twice_s, rate_rps=1.0).hash
+    assert replay_of(tmp_path, times_s).hash == replay_of(tmp_path, twice_s).hash
+
+
+def test_the_gaps_of_a_trace_are_part_of_the_hash_where_it_is_replayed(tmp_path):
+    one, other = (replay_of(tmp_path, times_s) for times_s in ([0.0, 0.5, 2.0], [0.0, 1.5, 2.0]))
+    assert one.hash != other.hash
+    drawn = [spec.with_arrivals(process="poisson") for spec in (one, other)]
+    assert drawn[0].hash == drawn[1].hash
 
 
 @pytest.mark.parametrize("unit_s", [1e-15, 1e-9, 1e9])
@@ -396,7 +417,7 @@ def test_a_trace_whose_own_rate_no_other_could_have_is_refused(tmp_path, unit_s)
         SpecError, match=r"rate_rps.*requests/s by the arrival times of trace\.csv.*in seconds"
     ):
         replay_of(tmp_path, times_s, rate_rps="trace")
-    assert replay_of(tmp_path, times_s, rate_rps=1.0).point(0).law.clock is not None
+    assert replay_of(tmp_path, times_s).point(0).law.clock is not None
 
 
 def test_the_process_is_part_of_the_hash_and_stays_with_other_rates():
