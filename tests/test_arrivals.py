@@ -304,6 +304,16 @@ def test_a_recording_follows_the_trace_from_its_first_request():
     np.testing.assert_allclose(recorded["arrival_s"] - recorded["arrival_s"][0], times_s - 3.0, atol=1e-6)
 
 
+def test_a_pause_of_almost_the_whole_trace_is_kept_to():
+    """A thousand times the mean is beyond what is multiplied by 32 bits of it."""
+    times_s = np.append(np.arange(999) / 1000, 10_000.0)
+    trace = with_clock(law([1] * 1000, [1] * 1000, joint=True), times_s)
+    system = replace(point(arrivals=Arrivals(REPLAY)), law=trace)
+    recorded = record(system, Run(), arrival_rate_rps=trace.clock.mean_rate_rps, requests=1000).requests
+    since_s = recorded["arrival_s"] - recorded["arrival_s"][0]
+    np.testing.assert_allclose(since_s, times_s, rtol=1e-5, atol=1e-3)
+
+
 # The keys
 
 SPEC = {
@@ -504,3 +514,14 @@ def test_draws_that_are_independent_between_points_depend_on_the_process():
         )
     }
     assert len(digests) == 5
+
+
+def test_draws_that_are_independent_between_points_depend_on_the_clock_that_is_replayed():
+    lengths = law([5, 5, 5], [5, 5, 5], joint=True)
+    one, other = (with_clock(lengths, times_s) for times_s in ([0.0, 0.5, 2.0], [0.0, 1.5, 2.0]))
+    digests = [
+        [replace(point(arrivals=Arrivals(process)), law=trace).digest() for trace in (one, other)]
+        for process in (REPLAY, "poisson")
+    ]
+    assert digests[0][0] != digests[0][1]
+    assert digests[1][0] == digests[1][1]

@@ -146,6 +146,8 @@ def test_columns_that_an_older_version_did_not_write_are_null(tmp_path):
     )
     assert chosen.column_names == ["expected_rate_rps", "point"]
     assert chosen["point"].to_pylist()[: 2 * BLOCK_POINTS] == list(range(2 * BLOCK_POINTS))
+    few = read(tmp_path, filter=pc.field("point") < 3)
+    assert few.equals(found.slice(0, 3))
 
 
 def test_duckdb_polars_and_pyarrow_open_each_table_as_it_is(tmp_path):
