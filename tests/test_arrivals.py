@@ -394,6 +394,9 @@ def test_a_replay_at_its_own_rate(tmp_path):
     (rate,) = evaluate_point(spec, 0).rates
     assert rate["arrival_rate_rps"] == pytest.approx(0.25), "half of 2 requests in 4 s"
     assert {each.key: each.value_text for each in spec.resolved()}["arrivals.rate_rps"] == "trace"
+    by_default = spec_with({"process": "trace"}, workload={"trace": str(path)})
+    texts = {each.key: each.value_text for each in by_default.resolved()}
+    assert texts["run.warmup_requests"].endswith("at a rate at least a round of the trace")
     assert spec.hash != spec_with({"process": "trace", "rate_rps": 0.25, "round_robin": 2}, **sections).hash
     assert spec.at_rates([0.5]).rates == Rates((0.5,))
     assert spec.at_rates([0.5]).at_rates("trace").rates == Rates(recorded=True)

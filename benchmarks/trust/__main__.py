@@ -1,8 +1,7 @@
 """``python -m benchmarks.trust [intervals] [effort] [verdicts] [latencies]``: the studies, as Markdown tables.
 
 They repeat the default estimate (8 replications, half of those under a backlog from a random start) thousands of times
-on systems whose truth comes from 64 million requests, and count. All three take about 75
-minutes of two cores.
+on systems whose truth comes from 64 million requests, and count. All four take about 75 minutes of two cores.
 """
 
 from __future__ import annotations

@@ -279,17 +279,24 @@ def _remarks(result: PlanResult) -> list[str]:
 def _replayed(demand: Demand) -> list[str]:
     """Say so where a trace is replayed much faster or slower than it was recorded, or could be replayed."""
     clock = demand.clock
+    lines = []
+    if clock is not None:
+        lines.append(
+            "What a replica can be given ripples with their number, as other requests follow one another in its turns: "
+            "one more may not leave more in hand."
+        )
     if clock is None and demand.recorded_clock is not None and not demand.is_shared:
         return [
             'The trace has arrival times: with demand.arrivals.process = "trace" the plan is for its bursts, too.'
         ]
     times = 1.0 if clock is None else demand.peak_rps / clock.mean_rate_rps
     if 1 / _OWN_SPEED <= times <= _OWN_SPEED:
-        return []
+        return lines
     swings = "shorter" if times > 1 else "longer"
     return [
+        *lines,
         f"The trace is replayed {times:.3g} times as fast as it was recorded: its bursts and lulls are as deep as they "
-        f"were, and that much {swings}. More users who have nothing to do with each other make shallower ones."
+        f"were, and that much {swings}. More users who have nothing to do with each other make shallower ones.",
     ]
 
 

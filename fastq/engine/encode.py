@@ -109,7 +109,8 @@ class Encoded:
     def whole_rounds(self, requests: int) -> int:
         """Whole rounds of a trace that is replayed, of at least so many accepted requests; without a replay, those.
 
-        In whole rounds every replication meets the same requests, wherever it begins.
+        In whole rounds every replication of a replica that gets all requests meets the same ones, wherever it begins;
+        one of n that take turns meets an nth of them in a round, and others in the next.
         """
         stride = int(self.params["replay_stride"][0])
         if not stride:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastq.model.arrival_process import PROCESS_KEY
 from fastq.model.point import REPLAY, Scalar
 from fastq.model.reading import shown_number
 from fastq.model.resolve import resolve
@@ -128,6 +129,9 @@ def _slo(spec: Spec) -> list[ResolvedKey]:
 def _run(spec: Spec) -> list[ResolvedKey]:
     run = spec.run
     warmup, limit = run.warmup_requests, None if run.precision is None else run.max_requests
+    by_running = _WARMUP
+    if any(values[PROCESS_KEY].value == REPLAY for values in map(resolve, spec.given_layers(None))):
+        by_running += "; at a rate at least a round of the trace"
     return _keys(
         spec,
         "run",
@@ -136,7 +140,7 @@ def _run(spec: Spec) -> list[ResolvedKey]:
             "seed": (str(run.seed), run.seed),
             "replications": (str(run.replications), run.replications),
             "requests": (str(run.requests), run.requests),
-            "warmup_requests": (_WARMUP if warmup is None else str(warmup), warmup),
+            "warmup_requests": (by_running if warmup is None else str(warmup), warmup),
             "precision": (_ABSENT if run.precision is None else shown_number(run.precision), run.precision),
             "max_requests": (_ABSENT if limit is None else str(limit), limit),
             "common_random_numbers": (str(run.common_random_numbers).lower(), run.common_random_numbers),
