@@ -83,6 +83,19 @@ def load(path: str | os.PathLike[str], overrides: Overrides = ()) -> Spec:
     return load_spec(os.fspath(path), _pairs(overrides))
 
 
+def _check_spec(spec: object) -> None:
+    """Refuse what is no spec: a path, or tables that nobody has read yet."""
+    from fastq.errors import SpecError
+    from fastq.model.spec import Spec
+
+    if not isinstance(spec, Spec):
+        raise SpecError(
+            'must be a spec, as fastq.load("spec.toml") or fastq.parse_spec(tables) makes it',
+            key="spec",
+            value=spec if isinstance(spec, str) else type(spec).__name__,
+        )
+
+
 def theory(spec: Spec) -> pa.Table:
     """Return the closed forms of every point, without simulation.
 
@@ -99,6 +112,7 @@ def theory(spec: Spec) -> pa.Table:
     """
     import pyarrow as pa
 
+    _check_spec(spec)
     columns: dict[str, list[Any]] = {name: [] for name in theory_columns(spec)}
     for row in theory_rows(spec):
         for name, values in columns.items():
@@ -110,7 +124,7 @@ def simulate(
     spec: Spec,
     *,
     point: int = 0,
-    arrival_rate: float | Iterable[float] | None = None,
+    arrival_rate: float | Iterable[float] | str | None = None,
     threads: int | None = None,
     backend: str = "auto",
 ) -> PointResult:
@@ -123,7 +137,8 @@ def simulate(
     point
         Index of the point.
     arrival_rate
-        One or more arrival rates to measure too, requests/s, in place of the spec's; an array will do.
+        One or more arrival rates to measure too, requests/s, in place of the spec's; an array will do. ``"trace"``:
+        that of the trace that is replayed.
     threads
         Threads to use; by default the CPUs that this process may use.
     backend
@@ -149,8 +164,11 @@ def simulate(
     from fastq.engine.evaluate import evaluate_point
     from fastq.engine.executors import refuse_counts
 
+    _check_spec(spec)
     refuse_counts(threads=threads)
-    if arrival_rate is not None:
+    if isinstance(arrival_rate, str):
+        spec = spec.at_rates(arrival_rate)
+    elif arrival_rate is not None:
         rates = tuple(arrival_rate) if isinstance(arrival_rate, Iterable) else (arrival_rate,)
         spec = spec.at_rates(rates)
     return evaluate_point(spec, point, threads=threads or usable_cpus(), backend=backend)
@@ -275,6 +293,7 @@ def sweep(
     """
     from fastq.engine.sweep import sweep as run_sweep
 
+    _check_spec(spec)
     return run_sweep(
         spec,
         out,

@@ -111,3 +111,11 @@ def test_overrides_are_a_mapping_or_pairs_of_values_or_texts():
     for wrong in (["run.seed=3"], [("run.seed", "3", "4")], [(1, 2)]):
         with pytest.raises(fastq.SpecError, match=r"overrides = .*must be a mapping"):
             fastq.load("quickstart", wrong)
+
+
+def test_what_is_no_spec_is_refused_with_what_makes_one(tmp_path):
+    for wrong in ("a100.toml", {"workload": {}}):
+        for call in (fastq.theory, fastq.simulate, lambda spec: fastq.sweep(spec, tmp_path / "out")):
+            with pytest.raises(fastq.SpecError, match=r"spec = .*must be a spec, as fastq\.load"):
+                call(wrong)
+    assert not (tmp_path / "out").exists()

@@ -350,6 +350,7 @@ def replay_of(directory, times_s, rate_rps=1.0, **sections: dict):
         ({"process": "trace"}, "replays the requests of workload.trace.*lengths are laws"),
         ({"process": "hawkes"}, "arrivals.process"),
         ({"round_robin": 0}, "arrivals.round_robin"),
+        ({"rate_rps": [2.0, "trace"]}, r"arrivals\.rate_rps\[1\] = 'trace': stands alone"),
         ({"process": "weibull", "interarrival_cv": 2.0, "round_robin": 2}, "arrivals.round_robin.*gamma"),
     ],
 )

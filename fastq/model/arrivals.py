@@ -63,6 +63,10 @@ def _read_rates(
     rates: list[float] = []
     for position, entry in enumerate(entries):
         where = place if entry is value else place.below(f"[{position}]")
+        if entry == REPLAY and name == "rate_rps":
+            raise where.error(
+                'stands alone, as rate_rps = "trace": the rate of the trace, with no others', entry
+            )
         rate = read_real(entry, where, low, high)
         if rate in rates:
             raise where.error("every rate may stand once", entry)
