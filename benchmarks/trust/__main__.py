@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.trust import effort, intervals, latencies, verdicts
@@ -37,6 +38,9 @@ def main() -> None:
     parser.add_argument(
         "--load", type=float, action="append", help="of latencies, in place of 0.5, 0.8, 0.9; several times"
     )
+    parser.add_argument(
+        "--unmarked", action="store_true", help="of latencies: count only intervals that are not marked"
+    )
     parser.add_argument("--workers", type=int, default=usable_cpus())
     args = parser.parse_args()
 
@@ -57,7 +61,7 @@ def main() -> None:
         "latencies": (
             latencies.HEADER,
             [
-                (latencies.study, name, load, max(lengths), args.repetitions)
+                (partial(latencies.study, unmarked=args.unmarked), name, load, max(lengths), args.repetitions)
                 for name in loaded
                 for load in args.load or LOADS
             ],

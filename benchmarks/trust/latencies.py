@@ -33,17 +33,30 @@ class Tally:
     truth_ns: float
     inside: int = 0
     marked: int = 0
+    inside_unmarked: int = 0
 
     def add(self, rested: Rested) -> None:
         """Count one."""
-        self.inside += rested.interval.low <= self.truth_ns <= rested.interval.high
+        holds = rested.interval.low <= self.truth_ns <= rested.interval.high
+        self.inside += holds
         self.marked += rested.short
+        self.inside_unmarked += holds and not rested.short
+
+    def coverage(self, repetitions: int, *, unmarked: bool) -> float | None:
+        """The share that holds the truth, of all or of those not marked; None where there are none of these."""
+        if not unmarked:
+            return self.inside / repetitions
+        counted = repetitions - self.marked
+        return self.inside_unmarked / counted if counted else None
 
 
-def study(name: str, load: float, requests: int, repetitions: int) -> list[tuple[str, ...]]:
+def study(
+    name: str, load: float, requests: int, repetitions: int, *, unmarked: bool = False
+) -> list[tuple[str, ...]]:
     """One line: of each statistic the intervals that hold the truth, and where some are marked how many, in %.
 
-    The last cell: how many rates are marked for any of their statistics, in %.
+    The last cell: how many rates are marked for any of their statistics, in %. Where ``unmarked``, only intervals that
+    are not marked count.
     """
     point = SYSTEMS[name].point()
     rate_rps = load * true_rate_rps(point)
@@ -61,7 +74,7 @@ def study(name: str, load: float, requests: int, repetitions: int) -> list[tuple
                 tallies[key].add(rested)
             marked += any(rested.short for rested in found.values())
             group = []
-    cells = (_cell(tallies, each, repetitions) for each in LATENCIES)
+    cells = (_cell(tallies, each, repetitions, unmarked=unmarked) for each in LATENCIES)
     return [(name, f"{load:g}", f"{requests:,}", *cells, f"{100 * marked / repetitions:.0f}")]
 
 
@@ -77,9 +90,10 @@ def _found(runs: list[Replication]) -> dict[tuple[str, str], Rested]:
     }
 
 
-def _cell(tallies: dict[tuple[str, str], Tally], latency: str, repetitions: int) -> str:
+def _cell(tallies: dict[tuple[str, str], Tally], latency: str, repetitions: int, *, unmarked: bool) -> str:
     each = [tallies.get((latency, statistic)) for statistic in (MEAN, *QUANTILES)]
-    inside = ", ".join("-" if one is None else f"{100 * one.inside / repetitions:.1f}" for one in each)
+    shares = [None if one is None else one.coverage(repetitions, unmarked=unmarked) for one in each]
+    inside = ", ".join("-" if share is None else f"{100 * share:.1f}" for share in shares)
     marked = [0.0 if one is None else one.marked / repetitions for one in each]
     if max(marked) < LEAST_MARKED:
         return inside
