@@ -48,10 +48,7 @@ PARAMS = np.dtype(
         ("key_low", np.int64),  # 64-bit key of the generator, in two words of 32 bits
         ("key_high", np.int64),
         ("replication", np.int64),  # counter word of the generator
-        (
-            "warmup_requests",
-            np.int64,
-        ),  # completions before the window; below 0: at least that many (see measures)
+        ("warmup_requests", np.int64),  # completions before the window; below 0: so many at least
         ("wheel_mask", np.uint32),  # length of the timing wheel - 1, a power of two - 1
     ],
     align=True,

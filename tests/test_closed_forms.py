@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plane_time import longest_plane_ps
 
 from fastq.closed_forms import ClosedForms, closed_forms
 from fastq.closed_forms.accepted import accepted_law
@@ -169,14 +170,11 @@ def walked_expectation(
         share = 1.0 if room <= prefill else max(share, prefill / room)
 
     def longest(prefill: float, attention: float) -> float:
-        return max(
-            plane.base_ps
-            + plane.prefill_token_ps * prefill
-            + plane.decode_seq_ps * decoding
-            + plane.kv_token_ps * kv
-            + plane.attention_ps * attention
-            for plane in point.iteration_time.planes
-        ) + (terms.jump_ps if prefill + decoding > terms.jump_beyond_tokens * (1 + 1e-9) else 0)
+        jumps = prefill + decoding > terms.jump_beyond_tokens * (1 + 1e-9)
+        return (
+            longest_plane_ps(point.iteration_time.planes, prefill, decoding, kv, attention)
+            + terms.jump_ps * jumps
+        )
 
     mixed = longest(prefill / share, attention / share)
     mixed += terms.prefill_ps + terms.mixed_ps + terms.mixed_kv_token_ps * kv

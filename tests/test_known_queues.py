@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders import PS_PER_MS, law, point, uniform
 from confidence import assert_covers, wide_interval
+from plane_time import longest_plane_ps
 from simulations import backlog_slope_rps, mean_wait_s, replications
 
 from fastq.analysis.intervals import mean_interval, pooled_throughput
@@ -93,22 +94,11 @@ def test_mean_wait_of_a_single_server_with_geometric_service_times(token_convent
 
 def service_time_s(prompt: int, output: int, planes: list[Plane], chunk: int) -> float:
     """Time that a request needs alone, iteration by iteration (engine convention), seconds."""
-
-    def longest(prefill: int, decoding: int, kv: int, attention: float) -> float:
-        return max(
-            plane.base_ps
-            + plane.prefill_token_ps * prefill
-            + plane.decode_seq_ps * decoding
-            + plane.kv_token_ps * kv
-            + plane.attention_ps * attention
-            for plane in planes
-        )
-
     total_ps = 0.0
     for cached in range(0, prompt, chunk):
         now = min(chunk, prompt - cached)
-        total_ps += longest(now, 0, 0, now * (cached + now / 2))
-    total_ps += sum(longest(0, 1, prompt + j, 0.0) for j in range(1, output))
+        total_ps += longest_plane_ps(planes, now, 0, 0, now * (cached + now / 2))
+    total_ps += sum(longest_plane_ps(planes, 0, 1, prompt + j, 0) for j in range(1, output))
     return total_ps / 1e12
 
 

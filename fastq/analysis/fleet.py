@@ -23,6 +23,9 @@ TARGET_LOAD = "target_load"
 MOST_SHARING = 1_000_000
 """Replicas that share arrivals, at most, where one may be given nothing."""
 
+_BEYOND_ALL = 1 << 60
+"""Replicas that no demand takes."""
+
 _TOLERANCE = 1e-12
 """Of a rate: 52 requests/s on 10 replicas are the 5.2 that each may get, whatever binary fractions say."""
 
@@ -78,9 +81,6 @@ class Capacity:
             fails.append(str(self.limit))
         return tuple(fails)
 
-
-_BEYOND_ALL = 1 << 60
-"""Replicas that no demand takes."""
 
 CapacityAmong: TypeAlias = "Callable[[int], Capacity]"
 """What a replica can be given where so many share the arrivals; rates don't fall with their number."""

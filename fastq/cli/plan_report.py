@@ -9,7 +9,7 @@ from fastq.cli.markdown_table import markdown_table
 from fastq.cli.short_mark import SHORT_MARK, SHORT_NOTE
 from fastq.cli.text_table import ends, indent, number, render, seconds
 from fastq.engine.plan_result import SIMULATED
-from fastq.model.point import REPLAY
+from fastq.model.point import POISSON, REPLAY
 from fastq.store.short_latencies import is_short
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _heading(result: PlanResult, *, markdown: bool) -> str:
 
 def _arrivals(demand: Demand) -> str:
     process = demand.arrivals.process
-    if process == "poisson":
+    if process == POISSON:
         return "Poisson, split among the replicas at random"
     if process == REPLAY:
         return (
@@ -279,25 +279,24 @@ def _remarks(result: PlanResult) -> list[str]:
 def _replayed(demand: Demand) -> list[str]:
     """Say so where a trace is replayed much faster or slower than it was recorded, or could be replayed."""
     clock = demand.clock
-    lines = []
-    if clock is not None:
-        lines.append(
-            "What a replica can be given ripples with their number, as other requests follow one another in its turns: "
-            "one more may not leave more in hand."
-        )
-    if clock is None and demand.recorded_clock is not None and not demand.is_shared:
+    if clock is None:
+        if demand.recorded_clock is None or demand.is_shared:
+            return []
         return [
             'The trace has arrival times: with demand.arrivals.process = "trace" the plan is for its bursts, too.'
         ]
-    times = 1.0 if clock is None else demand.peak_rps / clock.mean_rate_rps
-    if 1 / _OWN_SPEED <= times <= _OWN_SPEED:
-        return lines
-    swings = "shorter" if times > 1 else "longer"
-    return [
-        *lines,
-        f"The trace is replayed {times:.3g} times as fast as it was recorded: its bursts and lulls are as deep as they "
-        f"were, and that much {swings}. More users who have nothing to do with each other make shallower ones.",
+    lines = [
+        "What a replica can be given ripples with their number, as other requests follow one another in its turns: "
+        "one more may not leave more in hand."
     ]
+    times = demand.peak_rps / clock.mean_rate_rps
+    if not 1 / _OWN_SPEED <= times <= _OWN_SPEED:
+        swings = "shorter" if times > 1 else "longer"
+        lines.append(
+            f"The trace is replayed {times:.3g} times as fast as it was recorded: its bursts and lulls are as deep as "
+            f"they were, and that much {swings}. More users who have nothing to do with each other make shallower ones."
+        )
+    return lines
 
 
 def _rate(interval: Interval) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from fastq.cli.compile_notice import compile_notice
 from fastq.cli.exit_status import ExitStatus
 from fastq.cli.picture_size import add_size, check_size, picture_size
 from fastq.cli.spec_argument import add_spec_argument, load, tell_unused
+from fastq.model.point import REPLAY
 
 if TYPE_CHECKING:
     from fastq.engine.point_result import PointResult
@@ -27,9 +28,6 @@ examples:
 A verdict says whether the queue stays bounded at a rate: stable, unstable, metastable or undecided.
 A latency marked ? (in --json: the rate's status is short, and short_latencies names it) rests on so few bursts of
 waiting that its interval can't be trusted: take more requests (run.requests) or replications (run.replications)."""
-
-
-_RECORDED = "trace"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     spec = load(args)
     spec.positions(args.point)
     if args.rate:
-        spec = spec.at_rates(_RECORDED if args.rate == [_RECORDED] else args.rate)
+        spec = spec.at_rates(REPLAY if args.rate == [REPLAY] else args.rate)
     if latencies is None:
         tell_unused(spec)
     with compile_notice():
@@ -154,7 +152,7 @@ def _document(spec: Spec, index: int, result: PointResult) -> dict[str, Any]:
 
 
 def _rate(text: str) -> float | str:
-    if text == _RECORDED:
+    if text == REPLAY:
         return text
     import math
 

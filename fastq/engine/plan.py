@@ -19,7 +19,6 @@ from fastq.engine.plan_result import (
     ReplicaFigures,
     cannot_run,
     sized,
-    sized_sharing,
 )
 
 if TYPE_CHECKING:
@@ -65,17 +64,17 @@ def _answered(plan: Plan, option: Option, threads: int, backend: str) -> Planned
         spec = plan.spec(option, replicas=replicas)
         return evaluate_point(spec, 0, threads=threads, backend=backend).point
 
+    # Stability is a matter of the mean rate: only limits of latencies feel how arrivals come.
+    turns_matter = plan.demand.is_shared and bool(plan.limits.objectives)
+
     def figures_among(replicas: int) -> ReplicaFigures:
-        row = row_among(replicas)
+        row = row_among(replicas if turns_matter else 1)
         return ReplicaFigures(_capacity(plan, row), forms, str(row["status"]))
 
     if row_among(1)["status"] == "skipped":
         return cannot_run(option, str(row_among(1)["skip_reason"]))
     forms = closed_forms(plan.spec(option).point(0))
-    if plan.demand.is_shared and plan.limits.objectives:
-        planned = sized_sharing(plan, option, figures_among)
-    else:
-        planned = sized(plan, option, figures_among(1))
+    planned = sized(plan, option, figures_among)
     if planned.fleet is None:
         return planned
     spec = plan.spec(option, replicas=planned.fleet.replicas)

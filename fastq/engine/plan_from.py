@@ -171,7 +171,7 @@ class _Grid:
             return cannot_run(option, reason)
         self._refuse_holes(option, brackets)
         figures = self._figures(point, brackets)
-        planned = sized(self._plan, option, figures)
+        planned = sized(self._plan, option, lambda _: figures)
         if planned.fleet is None or not self._loads:
             return planned
         boundary = self._fields["service_rate_rps"] / self._fields["theory_rate_rps"]

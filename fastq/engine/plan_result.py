@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fastq.analysis.fleet import MOST_SHARING, Capacity, Day, Fleet, cost_per_million, day, fleet
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from fastq.analysis.fleet import CapacityAmong
     from fastq.analysis.intervals import Interval
     from fastq.closed_forms import ClosedForms
     from fastq.model.plan import Option, Plan
@@ -180,50 +179,40 @@ class PlanResult:
         return pa.Table.from_pylist(self.rows(), schema=schema_of(OPTIONS, {"origin": self.origin}))
 
 
-def sized(plan: Plan, option: Option, figures: ReplicaFigures) -> PlannedOption:
-    """Work out the fleet of an option, without its latencies."""
-    reason = _unreachable(plan, figures.capacity)
-    planned = PlannedOption(
-        name=option.name,
-        gpus_per_replica=option.gpus_per_replica,
-        price_per_gpu_hour=option.price_per_gpu_hour,
-        infeasible=reason,
-        figures=figures,
-    )
-    return planned if reason is not None else _with_fleet(plan, planned, figures, lambda _: figures.capacity)
-
-
-def sized_sharing(
-    plan: Plan, option: Option, figures_among: Callable[[int], ReplicaFigures]
-) -> PlannedOption:
-    """Work out the fleet of an option whose replicas are dealt the arrivals in turn, without its latencies.
+def sized(plan: Plan, option: Option, figures_among: Callable[[int], ReplicaFigures]) -> PlannedOption:
+    """Work out the fleet of an option, without its latencies.
 
     Parameters
     ----------
     plan, option
         The question.
     figures_among
-        What one replica can do where so many share the arrivals.
+        What one replica can do where so many share the arrivals; the same for any number, where these are split at
+        random.
     """
-    alone = figures_among(1)
-    planned = PlannedOption(option.name, option.gpus_per_replica, option.price_per_gpu_hour, None, alone)
-    planned = _with_fleet(plan, planned, alone, lambda count: figures_among(count).capacity)
-    if planned.fleet is None:
-        among = figures_among(MOST_SHARING)
-        reason = _unreachable(plan, among.capacity) or "no number of replicas that share its bursts is enough"
-        return replace(planned, infeasible=reason, figures=among)
-    return replace(planned, figures=figures_among(planned.fleet.replicas))
+    demand, accepted = plan.demand, figures_among(1).accepted_share
 
+    def capacity_among(replicas: int) -> Capacity:
+        return figures_among(replicas).capacity
 
-def _with_fleet(
-    plan: Plan, planned: PlannedOption, figures: ReplicaFigures, capacity_among: CapacityAmong
-) -> PlannedOption:
-    demand, accepted = plan.demand, figures.accepted_share
     peak = fleet(demand.peak_rps * accepted, capacity_among)
-    if peak is None or demand.hourly_rps is None:
-        return replace(planned, fleet=peak)
-    hours = day([rate * accepted for rate in demand.hourly_rps], capacity_among)
-    return replace(planned, fleet=peak, day=hours)
+    figures = figures_among(MOST_SHARING if peak is None else peak.replicas)
+    reason, hours = None, None
+    if peak is None:
+        reason = (
+            _unreachable(plan, figures.capacity) or "no number of replicas that share its bursts is enough"
+        )
+    elif demand.hourly_rps is not None:
+        hours = day([rate * accepted for rate in demand.hourly_rps], capacity_among)
+    return PlannedOption(
+        name=option.name,
+        gpus_per_replica=option.gpus_per_replica,
+        price_per_gpu_hour=option.price_per_gpu_hour,
+        infeasible=reason,
+        figures=figures,
+        fleet=peak,
+        day=hours,
+    )
 
 
 def cannot_run(option: Option, reason: str) -> PlannedOption:

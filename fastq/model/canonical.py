@@ -64,8 +64,9 @@ def _arrivals(spec: Spec) -> dict[str, object]:
     """Describe the rates and the process where all points have one; its other keys are settings."""
     processes = {str(settled(layer)[PROCESS_KEY]) for layer in _modes(spec)}
     processes.update(str(value) for axis in spec.axes if axis.key == PROCESS_KEY for value in axis.settings)
-    document: dict[str, object] = {"process": processes.pop() if len(processes) == 1 else sorted(processes)}
-    if REPLAY in (document["process"], *processes):
+    named = sorted(processes)
+    document: dict[str, object] = {"process": named[0] if len(named) == 1 else named}
+    if REPLAY in processes:
         laws = [value for value in _all_values(spec) if isinstance(value, LengthLaw)]
         clocks = [(law.digest, law.clock) for law in laws if law.clock is not None]
         document["clocks"] = [[digest, clock.digest] for digest, clock in clocks]
